@@ -1,0 +1,212 @@
+"""From the plant file to the plant: resolve names, check everything, number the variables."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from address_space import diagnostics
+from address_space.errors import PlantError, did_you_mean
+from address_space.model import Command, Enumeration, Machine, MachineType, Plant, SourceDeclaration, Variable
+from address_space.schema import ObjectSection, PlantFile
+from address_space.types import build_type
+from address_space.yaml_file import YamlFile
+
+DEFAULT_PLANT = Path(__file__).parent / "plant.yaml"
+
+NAMEPLATE = (
+    "Manufacturer",
+    "ManufacturerUri",
+    "Model",
+    "ProductCode",
+    "SerialNumber",
+    "ProductInstanceUri",
+    "HardwareRevision",
+    "SoftwareRevision",
+    "DeviceClass",
+    "YearOfConstruction",
+    "AssetId",
+    "ComponentName",
+    "Location",
+)
+"""Properties of MachineIdentificationType (OPC 40001-1 8.6) that a nameplate may have."""
+
+_OBJECT_NAME = re.compile(r"^([A-Za-z][A-Za-z0-9_]*)(?:\[(\d+)\.\.(\d+)\])?$")
+_MAX_VARIABLES = 10_000_000
+
+
+def load_plant(path: Path | str = DEFAULT_PLANT) -> Plant:
+    """Read a plant file; raises PlantError, one sentence a fault (several faults: one a line)."""
+    yaml = YamlFile(Path(path))
+    if not isinstance(yaml.data, dict):
+        raise yaml.error((), "a plant file is a mapping with the keys plant, types and objects")
+    try:
+        raw = PlantFile.model_validate(yaml.data)
+    except ValidationError as error:
+        raise _readable(yaml, error) from error
+    enumerations = {name: Enumeration(name, tuple(values)) for name, values in raw.enumerations.items()}
+    for name, values in raw.enumerations.items():
+        if len(set(values)) != len(values) or not values:
+            raise yaml.error(("enumerations", name), "needs values that differ from each other")
+    types = {name: build_type(name, section, enumerations, yaml) for name, section in raw.types.items()}
+    for name in types:
+        if name in diagnostics.TYPES:
+            raise yaml.error(("types", name), "is a type that the server has itself")
+        if name in enumerations:
+            raise yaml.error(
+                ("types", name), f"has the name of an enumeration on line {yaml.line(('enumerations', name))}"
+            )
+    return _Builder(yaml, raw, types, enumerations).build()
+
+
+class _Builder:
+    """Numbers variables in file order: the root's first, then each object's."""
+
+    def __init__(
+        self,
+        yaml: YamlFile,
+        raw: PlantFile,
+        types: Mapping[str, MachineType],
+        enumerations: Mapping[str, Enumeration],
+    ) -> None:
+        self.yaml, self.raw, self.types, self.enumerations = yaml, raw, types, enumerations
+        self.variables: list[Variable] = []
+
+    def build(self) -> Plant:
+        plant = self.raw.plant
+        root_type = self._type(plant.type, ("plant", "type"))
+        root = self._machine(
+            plant.name, plant.name, root_type, ObjectSection(type=plant.type, description=plant.description)
+        )
+        taken = set(root.variables) | set(root.commands)
+        machines: list[Machine] = []
+        for key, section in self.raw.objects.items():
+            machine_type = self._type(section.type, ("objects", key, "type"))
+            self._check(key, section, machine_type)
+            for name, number in self._expand(key, machine_type):
+                if name in taken:
+                    raise self.yaml.error(("objects", key), f"the name {name} is taken")
+                taken.add(name)
+                numbered = section if number is None else _numbered(section, number)
+                machines.append(self._machine(f"{plant.name}.{name}", name, machine_type, numbered))
+        if self.raw.sources:
+            if diagnostics.OBJECT in taken:
+                raise self.yaml.error(("objects", diagnostics.OBJECT), "is the name of the server's own diagnostics")
+            machines.extend(self._diagnostics(plant.name))
+        objects = (root, *machines)
+        children: dict[str, list[Machine]] = {}
+        for machine in machines:
+            children.setdefault(machine.path.rpartition(".")[0], []).append(machine)
+        return Plant(
+            name=plant.name,
+            namespace=plant.namespace,
+            description=plant.description,
+            yaml=self.yaml,
+            enumerations=self.enumerations,
+            types={**self.types, **diagnostics.TYPES},
+            root=root,
+            machines=tuple(machines),
+            variables=tuple(self.variables),
+            commands={command.path: command for machine in objects for command in machine.commands.values()},
+            sources={name: self._source(name) for name in self.raw.sources},
+            _by_path={variable.path: variable for variable in self.variables},
+            _machine_by_path={machine.path: machine for machine in objects},
+            _children={path: tuple(below) for path, below in children.items()},
+        )
+
+    def _type(self, name: str, location: tuple[str, ...]) -> MachineType:
+        if name not in self.types:
+            raise self.yaml.error(location, f"there is no type {name!r}{did_you_mean(name, self.types)}")
+        return self.types[name]
+
+    def _check(self, key: str, section: ObjectSection, machine_type: MachineType) -> None:
+        if section.source is not None and section.source not in self.raw.sources:
+            hint = did_you_mean(section.source, self.raw.sources)
+            raise self.yaml.error(("objects", key, "source"), f"there is no source {section.source!r}{hint}")
+        for name in section.nameplate:
+            if name not in NAMEPLATE:
+                hint = did_you_mean(name, NAMEPLATE)
+                raise self.yaml.error(("objects", key, "nameplate", name), f"is no nameplate property{hint}")
+        if section.nameplate and not machine_type.nameplate:
+            raise self.yaml.error(("objects", key, "nameplate"), f"the type {machine_type.name} has no nameplate")
+
+    def _expand(self, key: str, machine_type: MachineType) -> Iterator[tuple[str, int | None]]:
+        match = _OBJECT_NAME.match(key)
+        if match is None:
+            raise self.yaml.error(
+                ("objects", key), "an object's name is letters, digits and _, or a range like M[1..9]"
+            )
+        name, first, last = match.groups()
+        if first is None:
+            yield name, None
+            return
+        low, high = int(first), int(last)
+        if low > high:
+            raise self.yaml.error(("objects", key), f"the range {low}..{high} is empty")
+        if (high - low + 1) * max(len(machine_type.variables), 1) > _MAX_VARIABLES:
+            raise self.yaml.error(("objects", key), f"would make more than {_MAX_VARIABLES:,} variables")
+        for number in range(low, high + 1):
+            yield f"{name}{number}", number
+
+    def _machine(self, path: str, name: str, machine_type: MachineType, section: ObjectSection) -> Machine:
+        first = len(self.variables)
+        own: dict[str, Variable] = {}
+        for offset, declaration in enumerate(machine_type.variables.values()):
+            own[declaration.name] = Variable(first + offset, f"{path}.{declaration.name}", declaration)
+        self.variables.extend(own.values())
+        commands: dict[str, Command] = {}
+        machine = Machine(
+            path=path,
+            name=name,
+            type=machine_type,
+            description=section.description or machine_type.description,
+            source=section.source,
+            nameplate={key: str(value) for key, value in section.nameplate.items()},
+            first_id=first,
+            variables=own,
+            commands=commands,
+        )
+        for declaration in machine_type.commands.values():
+            commands[declaration.name] = Command(f"{path}.{declaration.name}", declaration, machine)
+        return machine
+
+    def _diagnostics(self, root: str) -> Iterator[Machine]:
+        path = f"{root}.{diagnostics.OBJECT}"
+        section = ObjectSection(type=diagnostics.FOLDER_TYPE.name)
+        yield self._machine(path, diagnostics.OBJECT, diagnostics.FOLDER_TYPE, section)
+        for name in self.raw.sources:
+            yield self._machine(f"{path}.{name}", name, diagnostics.SOURCE_TYPE, section)
+
+    def _source(self, name: str) -> SourceDeclaration:
+        section = self.raw.sources[name]
+        options: dict[str, Any] = dict(section.model_extra or {})
+        if section.map is not None:
+            if section.map not in self.raw.register_maps:
+                hint = did_you_mean(section.map, self.raw.register_maps)
+                raise self.yaml.error(("sources", name, "map"), f"there is no register map {section.map!r}{hint}")
+            options = {**self.raw.register_maps[section.map], **options}
+        return SourceDeclaration(name, section.kind, options, section.stale_after, section.bad_after)
+
+
+def _numbered(section: ObjectSection, number: int) -> ObjectSection:
+    """Put `number` in place of `{n}` in the texts of one of many objects."""
+    fill = str(number)
+    nameplate = {key: str(value).replace("{n}", fill) for key, value in section.nameplate.items()}
+    return section.model_copy(update={"description": section.description.replace("{n}", fill), "nameplate": nameplate})
+
+
+def _readable(yaml: YamlFile, error: ValidationError) -> PlantError:
+    lines: list[str] = []
+    for fault in error.errors():
+        location = tuple(part for part in fault["loc"] if part not in {"[key]", "str", "int", "float"})
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            message = "is no key that a plant file has here"
+        elif fault["type"] == "missing":
+            message = "is missing"
+        elif fault["type"] != "value_error":
+            message = f"{message[0].lower()}{message[1:]} (it is {fault['input']!r})"
+        lines.append(str(yaml.error(location, message)))
+    return PlantError("\n".join(lines))

@@ -1,0 +1,145 @@
+"""Puts the parts together: the one module besides __main__ that knows them all."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from importlib import import_module
+from importlib.util import find_spec
+
+from address_space import Machine, Plant, load_plant
+from address_space.errors import did_you_mean
+from server import logs
+from server.commands import Commands
+from server.computed import Computed
+from server.diagnostics import Diagnostics, register_metrics, task_name
+from server.emergency_stop import EmergencyStops
+from server.freshness import Freshness
+from server.http import Http
+from server.metrics import Metrics
+from server.opcua.security import Gatekeeper
+from server.opcua.server import OpcUaServer
+from server.ports import CommandError, Source, SourceContext
+from server.security.certificates import load_or_create
+from server.security.trust import TrustList
+from server.security.users import Users
+from server.settings import Settings
+from server.state import State
+from server.store import Store
+from server.supervision import Supervisor
+
+log = logs.get(__name__)
+
+SOURCE_KINDS = ("physics", "modbus_plc", "replay")
+
+
+class Plantree:
+    """A whole server. `start` raises PlantError, SettingsError or StartError with one clear sentence."""
+
+    def __init__(self, settings: Settings, plant: Plant | None = None) -> None:
+        self.settings = settings
+        self.plant = plant or load_plant(settings.plant)
+        self.store = Store(self.plant, settings.journal_rows)
+        self.sources = {name: _create_source(self.plant, self.store, name) for name in self.plant.sources}
+        self.own = load_or_create(
+            settings.certs_dir,
+            host_names=settings.opcua.certificate_hosts,
+            years=5,
+        )
+        self.state = State(settings.data_dir / "state.sqlite")
+        self.users = Users(settings.data_dir / "users.sqlite", settings.certs_dir / "users")
+        self.trust = TrustList(settings.certs_dir)
+        self.commands = Commands(self.plant, self.store, self.state, self.sources)
+        self.stops = EmergencyStops(self.plant, self.store, self.state, self.commands, self.sources)
+        gate = Gatekeeper(
+            trust=self.trust,
+            users=self.users,
+            allow_none=settings.opcua.allow_none,
+            anonymous=settings.opcua.anonymous,
+            max_sessions=settings.opcua.max_sessions,
+        )
+        self.opcua = OpcUaServer(self.plant, self.store, self.commands, settings.opcua, gate, self.own)
+        self.supervisor = Supervisor()
+        metrics = Metrics()
+        register_metrics(metrics, self.store, self.supervisor, self.users, self.trust)
+        metrics.gauge("plantree_sessions", "OPC UA sessions", lambda: self.opcua.internal.session_count)
+        self.http = Http(settings.http, metrics)
+        self._diagnostics = Diagnostics(self.plant, self.store, self.supervisor)
+
+    async def start(self) -> None:
+        """Bring everything up; returns once clients may connect."""
+        self._greet_administrator()
+        self._warn_of_alarms()
+        await self.http.start()
+        await self.opcua.build(self.settings.nodesets)
+        await self.commands.restore()
+        self.stops.restore()
+        await self.opcua.start()
+        add, limits = self.supervisor.add, self.settings.sources
+        freshness = Freshness(self.plant, self.store, limits.stale_after, limits.bad_after)
+        add("opcua notifications", self.opcua.run)
+        add("computed variables", Computed(self.plant, self.store).run)
+        add("freshness", freshness.run)
+        add("emergency stop buttons", self.stops.run)
+        add("diagnostics", self._diagnostics.run)
+        for name, source in self.sources.items():
+            add(task_name(name), self._runner(name, source), limits.startup)
+        self.http.health.ready()
+        log.info("ready", endpoint=self.opcua.endpoint, variables=len(self.store))
+
+    async def stop(self) -> None:
+        """End everything; what must survive is on the disk."""
+        self.http.health.stopping("the server is stopping")
+        await self.opcua.stop()
+        await self.supervisor.stop(timeout=1.5)
+        await self.http.stop()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of files and threads; for one that was never started, too."""
+        self.users.close()
+        self.state.close()
+
+    def _runner(self, name: str, source: Source):  # noqa: ANN202  # a coroutine function
+        async def run() -> None:
+            try:
+                await self.stops.assert_latches(name)
+            except CommandError as error:
+                log.warning("a latched machine could not be told yet", source=name, error=str(error))
+            await source.run()
+
+        return run
+
+    def _greet_administrator(self) -> None:
+        password = self.users.ensure_administrator()
+        if password is not None:
+            log.warning("first start: the administrator is made; this is shown once", user="admin", password=password)
+
+    def _warn_of_alarms(self) -> None:
+        count = sum(len(machine.type.alarms) for machine in self.plant.machines)
+        if count:
+            log.warning(
+                "the plant file declares alarms; this release checks them but does not raise them", alarms=count
+            )
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, plant: Plant | None = None) -> AsyncGenerator[Plantree]:
+    """Run a whole server for the time of a `with` block."""
+    plantree = Plantree(settings, plant)
+    try:
+        await plantree.start()
+        yield plantree
+    finally:
+        await asyncio.shield(plantree.stop())
+
+
+def _create_source(plant: Plant, store: Store, name: str) -> Source:
+    declaration = plant.sources[name]
+    if declaration.kind not in SOURCE_KINDS or find_spec(f"sources.{declaration.kind}") is None:
+        hint = did_you_mean(declaration.kind, SOURCE_KINDS) or f"; there are {', '.join(SOURCE_KINDS)}"
+        raise plant.error(("sources", name, "kind"), f"there is no kind of source {declaration.kind!r}{hint}")
+    machines: tuple[Machine, ...] = tuple(machine for machine in plant.machines if machine.source == name)
+    context = SourceContext(name, plant, machines, store, declaration.options)
+    create = import_module(f"sources.{declaration.kind}").create
+    source: Source = create(context)
+    return source

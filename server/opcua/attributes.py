@@ -1,0 +1,210 @@
+"""Shared attribute sets: what all instances of one declaration have in common is built once (OPC 10000-3 5)."""
+
+# asyncua types integers and times as classes of its own.
+# pyright: reportArgumentType=false
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asyncua import ua
+from asyncua.server.address_space import AttributeValue
+
+from address_space.model import (
+    Argument,
+    CommandDeclaration,
+    Enumeration,
+    Machine,
+    MachineType,
+    Role,
+    VariableDeclaration,
+)
+from address_space.units import Unit
+
+NAMESPACE = 2
+"""Index of the plant's namespace: 0 is OPC UA, 1 the server's own, nodes that a user adds come after."""
+
+Attributes = dict[ua.AttributeIds, AttributeValue]
+
+READ_ONLY = 0x01
+"""AccessLevel: CurrentRead (OPC 10000-3 8.57)."""
+READ_WRITE = 0x43
+"""AccessLevel: CurrentRead, CurrentWrite, TimestampWrite."""
+
+_READ_PERMISSIONS = ua.PermissionType.Browse | ua.PermissionType.Read
+_ROLE_IDS = {role: ua.NodeId(getattr(ua.ObjectIds, f"WellKnownRole_{role.value}")) for role in Role}
+
+
+def node_id(identifier: str) -> ua.NodeId:
+    """Return the NodeId `ns=2;s=identifier`."""
+    return ua.NodeId(identifier, NAMESPACE)
+
+
+def qualified(name: str) -> ua.QualifiedName:
+    """Return a browse name of the plant's namespace."""
+    return ua.QualifiedName(name, NAMESPACE)
+
+
+def text(words: str) -> ua.LocalizedText:
+    """Return an English text."""
+    return ua.LocalizedText(words, "en")
+
+
+def attribute(value: Any, variant: ua.VariantType, *, is_array: bool = False) -> AttributeValue:
+    """Return an attribute that holds `value`."""
+    return AttributeValue(ua.DataValue(ua.Variant(value, variant, is_array=is_array)))
+
+
+def base(node_class: ua.NodeClass, browse_name: ua.QualifiedName, display: str, description: str) -> Attributes:
+    """Return the attributes that every node has, but its NodeId (OPC 10000-3 5.2)."""
+    ids = ua.AttributeIds
+    return {
+        ids.NodeClass: attribute(node_class, ua.VariantType.Int32),
+        ids.BrowseName: attribute(browse_name, ua.VariantType.QualifiedName),
+        ids.DisplayName: attribute(text(display), ua.VariantType.LocalizedText),
+        ids.Description: attribute(text(description), ua.VariantType.LocalizedText),
+        ids.WriteMask: attribute(0, ua.VariantType.UInt32),
+        ids.UserWriteMask: attribute(0, ua.VariantType.UInt32),
+    }
+
+
+def object_attributes(owner: Machine) -> Attributes:
+    """Return an Object's attributes; events of what is below it can be subscribed to at it."""
+    result = base(ua.NodeClass.Object, qualified(owner.name), owner.name, owner.description)
+    result[ua.AttributeIds.EventNotifier] = attribute(ua.EventNotifier.SubscribeToEvents, ua.VariantType.Byte)
+    result[ua.AttributeIds.EventNotifier] = attribute(1, ua.VariantType.Byte)
+    return result
+
+
+def folder_attributes(name: str, description: str) -> Attributes:
+    """Return the attributes of an Object that only groups."""
+    result = base(ua.NodeClass.Object, qualified(name), name, description)
+    result[ua.AttributeIds.EventNotifier] = attribute(0, ua.VariantType.Byte)
+    return result
+
+
+def type_attributes(machine_type: MachineType) -> Attributes:
+    """Return an ObjectType's attributes."""
+    result = base(ua.NodeClass.ObjectType, qualified(machine_type.name), machine_type.name, machine_type.description)
+    result[ua.AttributeIds.IsAbstract] = attribute(False, ua.VariantType.Boolean)
+    return result
+
+
+def enumeration_attributes(enumeration: Enumeration) -> Attributes:
+    """Return an enumeration DataType's attributes, its EnumDefinition with them (OPC 10000-3 8.48)."""
+    description = enumeration.description or f"One of {', '.join(enumeration.values)}"
+    result = base(ua.NodeClass.DataType, qualified(enumeration.name), enumeration.name, description)
+    fields = [
+        ua.EnumField(Value=value, DisplayName=text(name), Name=name) for value, name in enumerate(enumeration.values)
+    ]
+    definition = ua.EnumDefinition(Fields=fields)
+    result[ua.AttributeIds.IsAbstract] = attribute(False, ua.VariantType.Boolean)
+    result[ua.AttributeIds.DataTypeDefinition] = attribute(definition, ua.VariantType.ExtensionObject)
+    return result
+
+
+def variable_attributes(declaration: VariableDeclaration) -> Attributes:
+    """Return a Variable's attributes but NodeId and Value."""
+    ids = ua.AttributeIds
+    result = base(ua.NodeClass.Variable, qualified(declaration.name), declaration.name, declaration.description)
+    access = READ_WRITE if declaration.writable else READ_ONLY
+    data_type = ua.NodeId(int(declaration.type))
+    if declaration.enumeration is not None:
+        data_type = node_id(declaration.enumeration.name)
+    result |= {
+        ids.DataType: attribute(data_type, ua.VariantType.NodeId),
+        ids.ValueRank: attribute(-1, ua.VariantType.Int32),
+        ids.AccessLevel: attribute(access, ua.VariantType.Byte),
+        ids.UserAccessLevel: attribute(access, ua.VariantType.Byte),
+        ids.MinimumSamplingInterval: attribute(0.0, ua.VariantType.Double),
+        ids.Historizing: attribute(False, ua.VariantType.Boolean),
+    }
+    permissions = dict.fromkeys(
+        Role, _READ_PERMISSIONS if declaration.read_role is Role.Anonymous else ua.PermissionType.Browse
+    )
+    permissions[declaration.read_role] |= ua.PermissionType.Read
+    if declaration.write_role is not None:
+        permissions[declaration.write_role] |= ua.PermissionType.Write
+    result[ids.RolePermissions] = _role_permissions(permissions)
+    return result
+
+
+def method_attributes(declaration: CommandDeclaration) -> Attributes:
+    """Return a Method's attributes."""
+    ids = ua.AttributeIds
+    result = base(ua.NodeClass.Method, qualified(declaration.name), declaration.name, declaration.description)
+    permissions = dict.fromkeys(Role, ua.PermissionType.Browse)
+    permissions[declaration.role] |= ua.PermissionType.Call
+    result |= {
+        ids.Executable: attribute(True, ua.VariantType.Boolean),
+        ids.UserExecutable: attribute(True, ua.VariantType.Boolean),
+        ids.RolePermissions: _role_permissions(permissions),
+    }
+    return result
+
+
+def property_attributes(
+    name: ua.QualifiedName, data_type: ua.NodeId, value: ua.Variant | None, description: str = ""
+) -> Attributes:
+    """Return a Property's attributes, its constant Value with them."""
+    ids = ua.AttributeIds
+    result = base(ua.NodeClass.Variable, name, name.Name or "", description)
+    is_array = value is not None and value.is_array
+    result |= {
+        ids.DataType: attribute(data_type, ua.VariantType.NodeId),
+        ids.ValueRank: attribute(1 if is_array else -1, ua.VariantType.Int32),
+        ids.AccessLevel: attribute(READ_ONLY, ua.VariantType.Byte),
+        ids.UserAccessLevel: attribute(READ_ONLY, ua.VariantType.Byte),
+        ids.MinimumSamplingInterval: attribute(0.0, ua.VariantType.Double),
+        ids.Historizing: attribute(False, ua.VariantType.Boolean),
+        ids.Value: AttributeValue(ua.DataValue(value or ua.Variant(None))),
+    }
+    if is_array and value is not None:
+        dimensions = [len(value.Value)]
+        result[ids.ArrayDimensions] = attribute(dimensions, ua.VariantType.UInt32, is_array=True)
+    return result
+
+
+def range_value(limits: tuple[float, float]) -> ua.Variant:
+    """Return an EURange's value (OPC 10000-8 5.6.2)."""
+    return ua.Variant(ua.Range(Low=limits[0], High=limits[1]), ua.VariantType.ExtensionObject)
+
+
+def unit_value(unit: Unit) -> ua.Variant:
+    """Return an EngineeringUnits' value (OPC 10000-8 5.6.4)."""
+    information = ua.EUInformation(
+        NamespaceUri=unit.namespace,
+        UnitId=unit.unit_id,
+        DisplayName=text(unit.symbol),
+        Description=text(unit.description),
+    )
+    return ua.Variant(information, ua.VariantType.ExtensionObject)
+
+
+def arguments_value(arguments: Sequence[Argument]) -> ua.Variant:
+    """Return InputArguments' or OutputArguments' value (OPC 10000-3 8.6)."""
+    described = [
+        ua.Argument(
+            Name=argument.name,
+            DataType=ua.NodeId(int(argument.type)),
+            ValueRank=-1,
+            ArrayDimensions=[],
+            Description=text(_describe(argument)),
+        )
+        for argument in arguments
+    ]
+    return ua.Variant(described, ua.VariantType.ExtensionObject, is_array=True)
+
+
+def _describe(argument: Argument) -> str:
+    words = argument.description
+    if argument.range is not None:
+        unit = f" {argument.unit.symbol}" if argument.unit else ""
+        words += f" ({argument.range[0]:g} to {argument.range[1]:g}{unit})"
+    if argument.choices:
+        words += f" (one of {', '.join(argument.choices)})"
+    return words
+
+
+def _role_permissions(permissions: Mapping[Role, ua.PermissionType]) -> AttributeValue:
+    rows = [ua.RolePermissionType(RoleId=_ROLE_IDS[role], Permissions=bits) for role, bits in permissions.items()]
+    return attribute(rows, ua.VariantType.ExtensionObject, is_array=True)

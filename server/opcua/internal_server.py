@@ -1,0 +1,65 @@
+"""asyncua's internal server with our address space, services and sessions in place of its own."""
+
+# asyncua types integers and times as classes of its own.
+# pyright: reportArgumentType=false
+
+from contextvars import ContextVar
+from typing import Any
+
+from asyncua import ua
+from asyncua.common.node import Node
+from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.address_space import AttributeService, NodeManagementService, ViewService
+from asyncua.server.internal_server import InternalServer
+from asyncua.server.internal_session import InternalSession
+from asyncua.server.subscription_service import SubscriptionService
+from asyncua.server.user_managers import UserManager
+
+from server.commands import Commands
+from server.opcua.methods import PlantMethods
+from server.opcua.rights import Rights
+from server.opcua.session import PlantSession, plant_user
+from server.opcua.space import PlantAddressSpace
+from server.security.principal import Principal
+
+activating: ContextVar[Principal | None] = ContextVar("activating", default=None)
+"""Whom the connection has authenticated for the session that is being activated in this task."""
+
+
+class _Authenticated(UserManager):
+    """Hands asyncua the user that was authenticated, off the event loop, before it asks."""
+
+    def get_user(self, iserver: Any, username: Any = None, password: Any = None, certificate: Any = None) -> Any:
+        principal = activating.get()
+        return None if principal is None else plant_user(principal)
+
+
+class PlantInternalServer(InternalServer):
+    """asyncua makes its services in __init__; ours replace them before anything has used them."""
+
+    aspace: PlantAddressSpace
+
+    def __init__(self, space: PlantAddressSpace, commands: Commands) -> None:
+        super().__init__(user_manager=_Authenticated())
+        self.method_service.stop()
+        self.aspace = space
+        self.rights = Rights(space, commands)
+        self.methods = PlantMethods(space, commands)
+        self.attribute_service = AttributeService(space)
+        self.view_service = ViewService(space)
+        self.method_service = self.methods
+        self.node_mgt_service = NodeManagementService(space)
+        self.subscription_service = SubscriptionService(space, iserver=self)
+        administrator = User(role=UserRole.Admin)
+        self.isession = InternalSession(self, space, self.subscription_service, "Internal", user=administrator)
+        self.current_time_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime))
+        self.server_status_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus))
+
+    @property
+    def session_count(self) -> int:
+        """Clients' sessions that are activated."""
+        return sum(session.is_activated() for session in self._external_sessions.values())
+
+    def create_session(self, name: Any, user: Any = None, external: bool = False) -> InternalSession:
+        """Make the session of a client."""
+        return PlantSession(self, self.aspace, self.subscription_service, name, external=external)

@@ -1,0 +1,83 @@
+"""Method calls: found by object and method as OPC 10000-4 5.11.2 says, carried out by the table of commands."""
+
+# asyncua types integers and times as classes of its own.
+# pyright: reportArgumentType=false
+
+from typing import Any
+
+from asyncua import ua
+from asyncua.server.address_space import MethodService
+
+from address_space.model import Command
+from server import logs, quality
+from server.commands import Commands
+from server.opcua.attributes import NAMESPACE
+from server.opcua.rights import check_variant
+from server.opcua.space import PlantAddressSpace
+from server.ports import CommandError
+from server.security.principal import Principal
+
+log = logs.get(__name__)
+
+
+class PlantMethods(MethodService):
+    """Methods of the plant go to the commands; any other method is asyncua's."""
+
+    def __init__(self, space: PlantAddressSpace, commands: Commands) -> None:
+        super().__init__(space)
+        self._space = space
+        self._commands = commands
+
+    async def call_as(self, request: ua.CallMethodRequest, principal: Principal, origin: str) -> ua.CallMethodResult:
+        """Call one method for a principal; the result says what became of it."""
+        if request.MethodId.NamespaceIndex != NAMESPACE or request.ObjectId.NamespaceIndex != NAMESPACE:
+            return (await self.call([request]))[0]
+        given: list[ua.Variant] = list(request.InputArguments or [])
+        try:
+            command = self._command(request)
+            outputs = await self._commands.execute(command.path, _unwrap(command, given), principal, origin)
+        except CommandError as error:
+            return _failure(error)
+        variants = [
+            ua.Variant(value, ua.VariantType(int(argument.type)))
+            for argument, value in zip(command.declaration.outputs, outputs, strict=True)
+        ]
+        return ua.CallMethodResult(
+            StatusCode=ua.StatusCode(),
+            InputArgumentResults=[ua.StatusCode() for _ in given],
+            OutputArguments=variants,
+        )
+
+    def _command(self, request: ua.CallMethodRequest) -> Command:
+        """Find the command; the MethodId may be the object's own or that of its type."""
+        machine = self._space.plant.find_machine(str(request.ObjectId.Identifier))
+        if machine is None:
+            raise CommandError(ua.StatusCodes.BadNodeIdUnknown, f"there is no object {request.ObjectId.Identifier}")
+        owner, _, name = str(request.MethodId.Identifier).rpartition(".")
+        if owner not in (machine.path, machine.type.name) or name not in machine.commands:
+            message = f"{machine.path} has no method {request.MethodId.Identifier}"
+            raise CommandError(quality.BAD_METHOD_INVALID, message)
+        return machine.commands[name]
+
+
+def _unwrap(command: Command, given: list[ua.Variant]) -> list[Any]:
+    """Return the arguments' values once their Variants have the declared types."""
+    statuses: list[int] = []
+    for argument, variant in zip(command.declaration.arguments, given, strict=False):
+        try:
+            check_variant(variant, ua.VariantType(int(argument.type)))
+            statuses.append(quality.GOOD)
+        except CommandError as error:
+            statuses.append(error.status)
+    if any(statuses) and len(given) == len(command.declaration.arguments):
+        raise CommandError(quality.BAD_INVALID_ARGUMENT, "an argument has another type", tuple(statuses))
+    return [variant.Value for variant in given]
+
+
+def _failure(error: CommandError) -> ua.CallMethodResult:
+    log.debug("method refused", error=str(error), status=f"0x{error.status:08X}")
+    return ua.CallMethodResult(
+        StatusCode=ua.StatusCode(error.status),
+        InputArgumentResults=[ua.StatusCode(status) for status in error.argument_statuses],
+        OutputArguments=[],
+    )

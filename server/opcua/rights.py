@@ -1,0 +1,110 @@
+"""Reads and writes of attributes with the rights of a principal: every slow path goes through here."""
+
+# asyncua types integers and times as classes of its own.
+# pyright: reportArgumentType=false
+
+from dataclasses import replace
+from typing import Any
+
+from asyncua import ua
+
+from address_space.model import Role
+from server.commands import Commands
+from server.opcua.attributes import NAMESPACE, READ_ONLY
+from server.opcua.space import PlantAddressSpace
+from server.ports import CommandError
+from server.security.principal import Principal
+from server.store import to_ticks
+
+ADDED_NODES_ROLE = Role.Engineer
+"""The role that may write values of nodes that came from a user's own NodeSet2 files."""
+
+
+class Rights:
+    """What a principal sees of an attribute, and what it may write (OPC 10000-3 4.9, 5.2.9)."""
+
+    def __init__(self, space: PlantAddressSpace, commands: Commands) -> None:
+        self._space = space
+        self._commands = commands
+
+    def may_read(self, item: ua.ReadValueId, principal: Principal) -> bool:
+        """Whether a principal may read an attribute: only values are kept from some."""
+        if item.AttributeId != ua.AttributeIds.Value:
+            return True
+        variable = self._space.variable_of(item.NodeId)
+        return variable is None or principal.has(variable.declaration.read_role)
+
+    def read(self, item: ua.ReadValueId, principal: Principal) -> ua.DataValue:
+        """Return an attribute as the principal sees it."""
+        if not self.may_read(item, principal):
+            return ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadUserAccessDenied))
+        found = self._space.read_attribute_value(item.NodeId, item.AttributeId)
+        if item.NodeId.NamespaceIndex != NAMESPACE:
+            return found
+        if item.AttributeId == ua.AttributeIds.UserAccessLevel and found.Value is not None:
+            return self._user_access_level(item.NodeId, found, principal)
+        if item.AttributeId == ua.AttributeIds.UserExecutable and found.Value is not None:
+            return self._user_executable(item.NodeId, found, principal)
+        return found
+
+    async def write(self, item: ua.WriteValue, principal: Principal, origin: str) -> ua.StatusCode:
+        """Write one attribute; the StatusCode says what became of it, and anything but Good changed nothing."""
+        node = self._space.get(item.NodeId)
+        if node is None:
+            return ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown)
+        if item.AttributeId not in node.attributes:
+            return ua.StatusCode(ua.StatusCodes.BadAttributeIdInvalid)
+        if item.AttributeId != ua.AttributeIds.Value:
+            return ua.StatusCode(ua.StatusCodes.BadNotWritable)
+        variable = self._space.variable_of(item.NodeId)
+        if variable is None:
+            return await self._write_added(item, principal)
+        if item.IndexRange:
+            return ua.StatusCode(ua.StatusCodes.BadIndexRangeNoData)
+        given = item.Value
+        if given.StatusCode is not None and given.StatusCode.value != 0:
+            return ua.StatusCode(ua.StatusCodes.BadWriteNotSupported)
+        stamp = None if given.SourceTimestamp is None else to_ticks(given.SourceTimestamp)
+        try:
+            if variable.declaration.writable:
+                check_variant(given.Value, ua.VariantType(int(variable.declaration.type)))
+            value = None if given.Value is None else given.Value.Value
+            await self._commands.put(variable, value, principal, origin, stamp)
+        except CommandError as error:
+            return ua.StatusCode(error.status)
+        return ua.StatusCode()
+
+    async def _write_added(self, item: ua.WriteValue, principal: Principal) -> ua.StatusCode:
+        level = self._space.read_attribute_value(item.NodeId, ua.AttributeIds.AccessLevel).Value
+        if item.NodeId.NamespaceIndex <= NAMESPACE or level is None or not level.Value & 0x02:
+            return ua.StatusCode(ua.StatusCodes.BadNotWritable)
+        if not principal.has(ADDED_NODES_ROLE):
+            return ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)
+        return await self._space.write_attribute_value(item.NodeId, item.AttributeId, item.Value)
+
+    def _user_access_level(self, nodeid: ua.NodeId, found: ua.DataValue, principal: Principal) -> ua.DataValue:
+        variable = self._space.variable_of(nodeid)
+        if variable is None or found.Value is None:
+            return found
+        level = int(found.Value.Value)
+        role = variable.declaration.write_role
+        if role is not None and not principal.has(role):
+            level = READ_ONLY
+        if not principal.has(variable.declaration.read_role):
+            level &= ~READ_ONLY
+        return replace(found, Value=ua.Variant(level, ua.VariantType.Byte))
+
+    def _user_executable(self, nodeid: ua.NodeId, found: ua.DataValue, principal: Principal) -> ua.DataValue:
+        command = self._space.plant.commands.get(str(nodeid.Identifier))
+        if command is None:
+            return found
+        may = principal.has(command.declaration.role)
+        return replace(found, Value=ua.Variant(may, ua.VariantType.Boolean))
+
+
+def check_variant(variant: ua.Variant | None, expected: ua.VariantType) -> None:
+    """Refuse a Variant that is not one scalar of the expected type; raises CommandError with BadTypeMismatch."""
+    kind: Any = None if variant is None else variant.VariantType
+    if variant is None or kind is not expected or variant.is_array:
+        given = "nothing" if variant is None else f"{getattr(kind, 'name', kind)}{' array' if variant.is_array else ''}"
+        raise CommandError(ua.StatusCodes.BadTypeMismatch, f"takes one {expected.name}, not {given}")

@@ -1,0 +1,139 @@
+"""The OPC UA server put together: endpoints, certificate, the plant's nodes, and its notifications."""
+
+# asyncua types integers and times as classes of its own.
+# pyright: reportArgumentType=false
+
+import asyncio
+import errno
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from asyncua import Server, ua
+from asyncua.crypto.security_policies import SecurityPolicyFactory
+
+from address_space.model import Plant
+from server import VERSION, logs
+from server.commands import Commands
+from server.errors import StartError
+from server.opcua.attributes import NAMESPACE
+from server.opcua.connection import PlantBinaryServer
+from server.opcua.internal_server import PlantInternalServer
+from server.opcua.notifier import notify
+from server.opcua.security import ENCRYPTED_POLICIES, Gatekeeper
+from server.opcua.session import PlantRules
+from server.opcua.space import PlantAddressSpace
+from server.security.certificates import OwnCertificate
+from server.settings import OpcUaSettings
+from server.store import Store
+
+log = logs.get(__name__)
+
+PATH = "/plantree"
+_SHUTDOWN_NOTICE_S = 0.3
+"""How long clients that watch ServerStatus have to learn of a shutdown before connections close."""
+
+
+class OpcUaServer:
+    """Serves the plant at `opc.tcp://HOST:PORT/plantree`."""
+
+    def __init__(
+        self,
+        plant: Plant,
+        store: Store,
+        commands: Commands,
+        settings: OpcUaSettings,
+        gate: Gatekeeper,
+        own: OwnCertificate,
+    ) -> None:
+        self.space = PlantAddressSpace(plant, store)
+        self.internal = PlantInternalServer(self.space, commands)
+        self._settings = settings
+        self._gate = gate
+        self._own = own
+        self._plant = plant
+        self._server = Server(iserver=self.internal)
+        self._binary: PlantBinaryServer | None = None
+        self.port = settings.port
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint URL that is logged and advertised."""
+        host = self._settings.host
+        return f"opc.tcp://{'localhost' if host in ('0.0.0.0', '::') else host}:{self.port}{PATH}"  # noqa: S104
+
+    async def build(self, nodesets: Sequence[Path] = ()) -> None:
+        """Make the address space; raises StartError for a NodeSet2 file that cannot be loaded."""
+        server = self._server
+        server.name = "Plantree"
+        server.manufacturer_name = "Plantree"
+        server.product_uri = "urn:plantree:server"
+        server._application_uri = self._own.application_uri  # pyright: ignore[reportPrivateUsage]
+        await server.init()
+        await server.set_build_info(
+            server.product_uri, server.manufacturer_name, server.name, VERSION, VERSION, datetime.now(UTC)
+        )
+        index = await server.register_namespace(self._plant.namespace)
+        if index != NAMESPACE:
+            raise StartError(f"the plant's namespace came to index {index}, not {NAMESPACE}")
+        self.space.attach()
+        for path in nodesets:
+            await self._add_nodeset(path)
+
+    async def start(self) -> None:
+        """Listen; raises StartError when the port is taken."""
+        server, own = self._server, self._own
+        self.internal.certificate = own.certificate
+        self.internal.private_key = own.private_key
+        policies = list(ENCRYPTED_POLICIES)
+        if self._gate.allow_none:
+            policies.insert(0, ua.SecurityPolicyType.NoSecurity)
+        tokens: list[type] = [ua.UserNameIdentityToken, ua.X509IdentityToken]
+        if self._gate.anonymous:
+            tokens.insert(0, ua.AnonymousIdentityToken)
+        server.set_identity_tokens(tokens)
+        server.set_security_policy(policies, permission_ruleset=PlantRules())
+        host, port = self._settings.host, self._settings.port
+        server.set_endpoint(f"opc.tcp://{host}:{port}{PATH}")
+        await server._setup_server_nodes()  # pyright: ignore[reportPrivateUsage]
+        self._binary = PlantBinaryServer(self.internal, host, port, server.limits, self._gate)
+        self._binary.set_policies(self._policies())
+        try:
+            await self._binary.start()
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            hint = "; is another server running?" if error.errno == errno.EADDRINUSE else ""
+            message = f"OPC UA cannot listen on {host}, port {port} (settings opcua.host, opcua.port): {reason}{hint}"
+            raise StartError(message) from error
+        self.port = self._binary.port
+        await self.internal.start()
+
+    async def run(self) -> None:
+        """Deliver changes to monitored items until cancelled."""
+        await notify(self.space)
+
+    async def stop(self) -> None:
+        """Tell the sessions, then close them."""
+        if self._binary is None:
+            return
+        state = self._server.get_node(ua.NodeId(ua.ObjectIds.Server_ServerStatus_State))
+        await state.write_value(ua.ServerState.Shutdown, ua.VariantType.Int32)
+        if self._binary.clients:
+            await asyncio.sleep(_SHUTDOWN_NOTICE_S)
+        await self._binary.stop()
+        await self.internal.stop()
+
+    def _policies(self) -> list[SecurityPolicyFactory]:
+        policies: Any = self._server._policies  # pyright: ignore[reportPrivateUsage]
+        return policies
+
+    async def _add_nodeset(self, path: Path) -> None:
+        try:
+            added = await self._server.import_xml(str(path))
+        except OSError as error:
+            raise StartError(f"{path}: the NodeSet2 file cannot be read: {error.strerror}") from error
+        except Exception as error:
+            raise StartError(f"{path}: is no NodeSet2 file that can be loaded: {error}") from error
+        log.info("nodes added", file=str(path), nodes=len(added))

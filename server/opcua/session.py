@@ -1,0 +1,103 @@
+"""Sessions: who is on them, and what that person may read, write, subscribe to and call."""
+
+# asyncua types integers and times as classes of its own.
+# pyright: reportArgumentType=false
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asyncua import ua
+from asyncua.crypto.permission_rules import PermissionRuleset, User, UserRole
+from asyncua.server.internal_session import InternalSession
+
+from server.security.principal import ANONYMOUS, Principal
+
+if TYPE_CHECKING:
+    from server.opcua.internal_server import PlantInternalServer
+
+
+@dataclass
+class PlantUser(User):
+    """asyncua's user with our principal: to asyncua every client is a plain user, our rights come on top."""
+
+    principal: Principal = ANONYMOUS
+
+
+def plant_user(principal: Principal) -> PlantUser:
+    """Return the user of a session that acts for `principal`."""
+    return PlantUser(role=UserRole.User, name=principal.name, principal=principal)
+
+
+_ADMINISTRATION = {
+    ua.NodeId(getattr(ua.ObjectIds, f"{service}Request_Encoding_DefaultBinary"))
+    for service in ("RegisterServer", "RegisterServer2", "AddNodes", "DeleteNodes", "AddReferences", "DeleteReferences")
+}
+
+
+class PlantRules(PermissionRuleset):
+    """Services that no client may use: the address space comes from the plant file alone."""
+
+    def check_validity(self, user: Any, action_type: Any, body: Any) -> bool:
+        """Whether a service is open to clients."""
+        return action_type not in _ADMINISTRATION
+
+
+class PlantSession(InternalSession):
+    """A client's session. Its tokens cannot be guessed (OPC 10000-4 5.6.2), its rights are those of its principal."""
+
+    iserver: "PlantInternalServer"  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.iserver.unregister_external_session(self)
+        self.session_id = ua.NodeId(uuid.uuid4(), 1)
+        self.auth_token = ua.NodeId(secrets.token_bytes(32), 0, ua.NodeIdType.ByteString)
+        self.iserver.register_external_session(self)
+
+    @property
+    def principal(self) -> Principal:
+        """Who is on the session; anonymous until it is activated."""
+        return self.user.principal if isinstance(self.user, PlantUser) else ANONYMOUS
+
+    @property
+    def origin(self) -> str:
+        """From where commands of this session come."""
+        peer: Any = self.name
+        return f"opcua {peer[0]}" if isinstance(peer, tuple) else f"opcua {peer}"
+
+    async def read(self, params: ua.ReadParameters) -> list[ua.DataValue]:
+        """Read attributes as this session may see them (OPC 10000-4 5.10.2)."""
+        if not params.NodesToRead:
+            raise ua.UaStatusCodeError(ua.StatusCodes.BadNothingToDo)
+        rights = self.iserver.rights
+        return [rights.read(item, self.principal) for item in params.NodesToRead]
+
+    async def write(self, params: ua.WriteParameters) -> list[ua.StatusCode]:
+        """Write values: set-points of the plant, and values of nodes that a user added (OPC 10000-4 5.10.4)."""
+        if not params.NodesToWrite:
+            raise ua.UaStatusCodeError(ua.StatusCodes.BadNothingToDo)
+        rights = self.iserver.rights
+        return [await rights.write(item, self.principal, self.origin) for item in params.NodesToWrite]
+
+    async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
+        """Call methods (OPC 10000-4 5.11.2)."""
+        if not params:
+            raise ua.UaStatusCodeError(ua.StatusCodes.BadNothingToDo)
+        methods = self.iserver.methods
+        return [await methods.call_as(request, self.principal, self.origin) for request in params]
+
+    async def create_monitored_items(
+        self, params: ua.CreateMonitoredItemsParameters
+    ) -> list[ua.MonitoredItemCreateResult]:
+        """Create monitored items on what this session may read; the others get BadUserAccessDenied."""
+        rights = self.iserver.rights
+        allowed = [rights.may_read(item.ItemToMonitor, self.principal) for item in params.ItemsToCreate]
+        if all(allowed):
+            return await super().create_monitored_items(params)
+        wanted = params.ItemsToCreate
+        params.ItemsToCreate = [item for item, may in zip(wanted, allowed, strict=True) if may]
+        made = iter(await super().create_monitored_items(params))
+        denied = ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)
+        return [next(made) if may else ua.MonitoredItemCreateResult(StatusCode=denied) for may in allowed]

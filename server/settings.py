@@ -1,0 +1,319 @@
+"""The settings of a Plantree server: one frozen tree, read once, each value with the place it came from.
+
+Sources, the first that has a value wins: PLANTREE_ environment variables, `.env` in the current folder, a YAML file,
+the defaults. A `Settings(...)` made in Python reads none of them: only `load` looks around.
+"""
+
+import difflib
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from server import settings_layers as layers
+from server.settings_layers import Entry, SettingPath
+from server.supervision import StartPolicy
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+DEFAULT_FILE = Path("plantree.yaml")
+
+
+class SettingsError(ValueError):
+    """Wrong configuration: str() is one line for each mistake, naming where it is and what is wrong."""
+
+
+def _split(value: Any) -> Any:
+    """Let an environment variable hold a list: `a,b` or JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError as error:
+            raise PydanticCustomError("json", "is not JSON: {reason}", {"reason": str(error)}) from error
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _conflict(message: str, *fields: str) -> PydanticCustomError:
+    """Build the error of settings that are right each by itself; `fields` are siblings of the model that raises."""
+    return PydanticCustomError("conflict", cast("Any", message), {"fields": fields})
+
+
+Host = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Paths = Annotated[list[Path], BeforeValidator(_split)]
+Names = Annotated[list[str], BeforeValidator(_split)]
+
+
+class Section(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OpcUaSettings(Section):
+    """The OPC UA server."""
+
+    host: Host = Field(
+        default="0.0.0.0",  # noqa: S104  every endpoint there is encrypted
+        description="Address to listen on; 0.0.0.0 is every IPv4 interface. Endpoints there are encrypted.",
+    )
+    port: Port = Field(default=4840, description="TCP port to listen on; 0 takes any free one.")
+    allow_none: bool = Field(
+        default=False,
+        description="Offer an unencrypted endpoint (security policy None) too; on a loopback `host` only.",
+    )
+    allow_none_remote: bool = Field(
+        default=False,
+        description="Let `allow_none` open its endpoint to other machines: passwords and values travel in clear text.",
+    )
+    anonymous: bool = Field(
+        default=True, description="Let sessions in without a user; they may read and subscribe, never write or call."
+    )
+    max_sessions: int = Field(default=100, ge=1, le=10_000, description="Sessions that may be open at a time.")
+    certificate_days: int = Field(
+        default=1095, ge=1, le=7300, description="Days that a certificate which the server makes for itself is valid."
+    )
+    certificate_hosts: Names = Field(
+        default_factory=list[str],
+        description="Further host names and IP addresses that clients reach this server by, for its certificate.",
+    )
+
+    @model_validator(mode="after")
+    def _check_none(self) -> "OpcUaSettings":
+        if self.allow_none and not self.allow_none_remote and not is_loopback(self.host):
+            raise _conflict(
+                f"an unencrypted endpoint on host {self.host} would be open to other machines: "
+                "set opcua.host to 127.0.0.1, or opcua.allow_none_remote to true if that is meant",
+                "allow_none",
+            )
+        return self
+
+
+class HttpSettings(Section):
+    """The HTTP server of /healthz and /metrics."""
+
+    host: Host = Field(default="127.0.0.1", description="Address to listen on.")
+    port: Port = Field(default=8080, description="TCP port to listen on; 0 takes any free one.")
+
+
+class LogSettings(Section):
+    """The log, on standard error."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        default="info", description="Least severity to log."
+    )
+    format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)] = Field(
+        default="auto",
+        description="`console` to read, `json` (one object a line) to collect; `auto` asks whether it is a terminal.",
+    )
+
+
+class SourcesSettings(Section):
+    """What holds for every source; each source's own settings are in the plant file."""
+
+    stale_after: Seconds = Field(
+        default=2.0, description="Silence after which a source's variables turn UncertainLastUsableValue, in seconds."
+    )
+    bad_after: Seconds = Field(
+        default=10.0, description="Silence after which a source's variables turn BadNoCommunication, in seconds."
+    )
+    startup: Annotated[StartPolicy, BeforeValidator(_lower)] = Field(
+        default="retry",
+        description="When a source cannot start: `error` ends the server, `retry` tries on, `ignore` goes on without.",
+    )
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "SourcesSettings":
+        if self.bad_after <= self.stale_after:
+            raise _conflict(
+                f"bad_after ({self.bad_after:g} s) must be longer than stale_after ({self.stale_after:g} s)",
+                "bad_after",
+                "stale_after",
+            )
+        return self
+
+
+class Settings(BaseSettings):
+    """The server as a whole. Relative paths count from the current folder."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=layers.PREFIX, env_nested_delimiter=layers.DELIMITER
+    )
+
+    data_dir: Path = Field(
+        default=Path("data"), description="Folder of what must survive a restart; made when missing."
+    )
+    certs_dir: Path = Field(
+        default=Path("certs"), description="Folder of the server's certificate and the trusted ones."
+    )
+    plant: Path = Field(
+        default=CHECKOUT / "address_space" / "plant.yaml", description="The plant file: what the tree holds."
+    )
+    nodesets: Paths = Field(
+        default_factory=list[Path], description="NodeSet2 XML files to load besides, in this order."
+    )
+    journal_rows: int = Field(
+        default=1_048_576,
+        ge=1024,
+        le=2**28,
+        description="Changes that the journal keeps for those who read behind; a power of two.",
+    )
+    opcua: OpcUaSettings = OpcUaSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+    sources: SourcesSettings = SourcesSettings()
+
+    _origins: dict[SettingPath, str] = PrivateAttr(default_factory=dict[SettingPath, str])
+
+    @field_validator("journal_rows")
+    @classmethod
+    def _check_power_of_two(cls, rows: int) -> int:
+        if rows & (rows - 1):
+            below = 1 << (rows.bit_length() - 1)
+            raise PydanticCustomError(
+                "power_of_two", "must be a power of two: {below} or {above}", {"below": below, "above": 2 * below}
+            )
+        return rows
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take only what the constructor is given: `load` reads the layers, because it must know their lines."""
+        return (init_settings,)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach a listener on `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def leaves(model: type[BaseModel] = Settings, above: SettingPath = ()) -> Iterator[tuple[SettingPath, FieldInfo]]:
+    """Walk every setting in the order of its declaration: (("opcua", "port"), its field)."""
+    for name, info in model.model_fields.items():
+        section = section_of(info)
+        if section is None:
+            yield (*above, name), info
+        else:
+            yield from leaves(section, (*above, name))
+
+
+def section_of(info: FieldInfo) -> type[BaseModel] | None:
+    """Return the model of a field that is a section, None for a setting."""
+    kind = info.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def value_at(settings: BaseModel, path: SettingPath) -> Any:
+    """Look up a setting's value."""
+    value: Any = settings
+    for name in path:
+        value = getattr(value, name)
+    return value
+
+
+def origins(settings: Settings) -> dict[str, str]:
+    """Say where each setting is from: "environment PLANTREE_PLANT", ".env line 3", "plantree.yaml:12", "default"."""
+    known = settings._origins  # pyright: ignore[reportPrivateUsage]
+    return {".".join(path): known.get(path, "default") for path, _ in leaves()}
+
+
+def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ` (os.environ), `.env` and one YAML file.
+
+    The file is `config`, else the one that PLANTREE_CONFIG names, else plantree.yaml if there is one.
+    Raises SettingsError with every mistake, one a line.
+    """
+    environ = os.environ if environ is None else environ
+    fields = dict(leaves())
+    sections = {path[:depth] for path in fields for depth in range(1, len(path))}
+    file = config or (Path(environ["PLANTREE_CONFIG"]) if environ.get("PLANTREE_CONFIG") else DEFAULT_FILE)
+    found = [layers.dotenv(), layers.environment(environ)]  # the later wins
+    if file != DEFAULT_FILE or file.exists():
+        found.insert(0, layers.yaml_file(file, sections))
+
+    problems = [problem for layer in found for problem in layer.problems]
+    values: dict[str, Any] = {}
+    winners: dict[SettingPath, Entry] = {}
+    for entry in (entry for layer in found for entry in layer.entries):
+        if entry.path not in fields:
+            problems.append(f"{entry.origin}: {_unknown(entry, fields, sections)}")
+            continue
+        winners[entry.path] = entry
+        target = values
+        for name in entry.path[:-1]:
+            target = target.setdefault(name, {})
+        target[entry.path[-1]] = entry.value
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        problems += [_sentence(detail, winners, fields) for detail in error.errors(include_url=False)]
+        raise SettingsError("\n".join(problems)) from None
+    if problems:
+        raise SettingsError("\n".join(problems))
+    settings._origins.update({path: entry.origin for path, entry in winners.items()})  # pyright: ignore[reportPrivateUsage]
+    return settings
+
+
+def _unknown(entry: Entry, fields: Mapping[SettingPath, FieldInfo], sections: set[SettingPath]) -> str:
+    """Say what is wrong with a name that is no setting, in the spelling of the place it is in."""
+    spell = layers.variable_name if entry.name.upper().startswith(layers.PREFIX) else ".".join
+    if entry.path in sections:
+        below = ", ".join(spell(path) for path in fields if path[: len(entry.path)] == entry.path)
+        return f"{entry.name}: is a section of settings ({below}), not a setting itself"
+    near = difflib.get_close_matches(spell(entry.path), [spell(path) for path in fields], n=1)
+    return f"{entry.name}: no such setting" + (f", did you mean {near[0]}?" if near else "")
+
+
+def _sentence(
+    detail: ErrorDetails, winners: Mapping[SettingPath, Entry], fields: Mapping[SettingPath, FieldInfo]
+) -> str:
+    """Turn pydantic's error into "plantree.yaml:3: opcua.port: what is wrong"."""
+    location = tuple(str(part) for part in detail["loc"])
+    context = detail.get("ctx", {})
+    if detail["type"] == "conflict":
+        paths = [(*location, name) for name in context["fields"]]
+        places = [winners[path].origin for path in paths if path in winners]
+        return f"{' and '.join(places)}: {'.'.join(paths[0])}: {detail['msg']}"
+    path = next(location[:length] for length in range(len(location), 0, -1) if location[:length] in fields)
+    message = re.sub(r" for <class '.*?'>", "", detail["msg"][0].lower() + detail["msg"][1:])
+    if not is_secret(fields[path]):
+        message += f" (it is {detail['input']!r})"
+    return f"{winners[path].origin}: {'.'.join(location)}: {message}"
+
+
+def is_secret(info: FieldInfo) -> bool:
+    """Tell whether a setting's value must not be shown."""
+    return info.annotation is SecretStr

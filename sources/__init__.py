@@ -1,0 +1,1 @@
+"""Sources: what feeds the tree. Each package exports `create(context) -> Source`."""
