@@ -11,6 +11,16 @@ from address_space.errors import PlantError
 Location = Sequence[str | int]
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 booleans: only true and false are, so that a state may be called On, Off, Yes or No."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 class YamlFile:
     """A YAML file read into plain Python (`data`) beside the line of every key and item."""
 
@@ -24,7 +34,7 @@ class YamlFile:
         except UnicodeDecodeError as error:
             raise PlantError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
         try:
-            loader = yaml.SafeLoader(text)
+            loader = _Loader(text)
             node = loader.get_single_node()
             self.data: Any = None if node is None else self._construct(loader, node, ())
         except yaml.MarkedYAMLError as error:
@@ -39,7 +49,7 @@ class YamlFile:
             loader.flatten_mapping(node)
             result: dict[str, Any] = {}
             for key_node, value_node in node.value:
-                key = str(loader.construct_object(key_node, deep=True))
+                key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else str(key_node.tag)
                 line = key_node.start_mark.line + 1
                 if key in result:
                     first = self._lines[(*at, key)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncGenerator
 from importlib import import_module
 from importlib.util import find_spec
@@ -43,7 +44,7 @@ class Plantree:
         self.own = load_or_create(
             settings.certs_dir,
             host_names=settings.opcua.certificate_hosts,
-            years=5,
+            days=settings.opcua.certificate_days,
         )
         self.state = State(settings.data_dir / "state.sqlite")
         self.users = Users(settings.data_dir / "users.sqlite", settings.certs_dir / "users")
@@ -112,7 +113,10 @@ class Plantree:
     def _greet_administrator(self) -> None:
         password = self.users.ensure_administrator()
         if password is not None:
-            log.warning("first start: the administrator is made; this is shown once", user="admin", password=password)
+            # Not through the log: logs are collected, and this is a secret.
+            sys.stderr.write(
+                f"\n  First start. The administrator is `admin`, the password (shown once): {password}\n\n"
+            )
 
     def _warn_of_alarms(self) -> None:
         count = sum(len(machine.type.alarms) for machine in self.plant.machines)

@@ -95,7 +95,7 @@ class OpcUaSettings(Section):
     )
     max_sessions: int = Field(default=100, ge=1, le=10_000, description="Sessions that may be open at a time.")
     certificate_days: int = Field(
-        default=1095, ge=1, le=7300, description="Days that a certificate which the server makes for itself is valid."
+        default=1825, ge=1, le=18250, description="Days that a certificate which the server makes for itself is valid."
     )
     certificate_hosts: Names = Field(
         default_factory=list[str],

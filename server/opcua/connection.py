@@ -35,7 +35,7 @@ _NONE_POLICY = "http://opcfoundation.org/UA/SecurityPolicy#None"
 class PlantConnection(UaProcessor):
     """asyncua's processor behind a gatekeeper."""
 
-    iserver: PlantInternalServer
+    iserver: PlantInternalServer  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, internal_server: PlantInternalServer, transport: Any, limits: Any, gate: Gatekeeper) -> None:
         super().__init__(internal_server, transport, limits)

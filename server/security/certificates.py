@@ -43,6 +43,10 @@ RENEW = "python -m server certs renew"
 WARN_DAYS = 30
 
 
+VALIDITY_DAYS = 1825
+LONGEST_DAYS = 18250
+
+
 class CertificateError(Exception):
     """The server's own certificate or key cannot be used; str() is one sentence that says what to do."""
 
@@ -83,7 +87,7 @@ def load_or_create(
     *,
     host_names: Iterable[str] = (),
     key_size: int = SMALLEST_KEY,
-    years: int = 5,
+    days: int = VALIDITY_DAYS,
 ) -> OwnCertificate:
     """Read the server's certificate; the first start makes it, self-signed, and the folders of certs/README.md.
 
@@ -95,7 +99,7 @@ def load_or_create(
         with locked(certs_dir / "own"):
             if not (certs_dir / CERTIFICATE_FILE).exists() and not (certs_dir / PRIVATE_KEY_FILE).exists():
                 uri = application_uri or default_application_uri()
-                _make(certs_dir, uri, host_names, key_size, years)
+                _make(certs_dir, uri, host_names, key_size, days)
             own = load(certs_dir, application_uri)
     if own.days_left < WARN_DAYS:
         _log.warning("the server's certificate expires soon", days=own.days_left, renew_with=RENEW)
@@ -108,7 +112,7 @@ def renew(
     *,
     host_names: Iterable[str] = (),
     key_size: int = SMALLEST_KEY,
-    years: int = 5,
+    days: int = VALIDITY_DAYS,
 ) -> OwnCertificate:
     """Make a new key and certificate in place of the old, which stay beside it as `*.old`.
 
@@ -119,7 +123,7 @@ def renew(
         make_certificate_folders(certs_dir)
         with locked(certs_dir / "own"):
             uri = application_uri or _previous_uri(certs_dir) or default_application_uri()
-            _make(certs_dir, uri, host_names, key_size, years)
+            _make(certs_dir, uri, host_names, key_size, days)
             return load(certs_dir, uri)
 
 
@@ -190,14 +194,14 @@ def _previous_uri(certs_dir: Path) -> str | None:
     return uris[0] if uris else None
 
 
-def _make(certs_dir: Path, uri: str, host_names: Iterable[str], key_size: int, years: int) -> None:
-    if not SMALLEST_KEY <= key_size <= LARGEST_KEY or not 1 <= years <= 50:
+def _make(certs_dir: Path, uri: str, host_names: Iterable[str], key_size: int, days: int) -> None:
+    if not SMALLEST_KEY <= key_size <= LARGEST_KEY or not 1 <= days <= LONGEST_DAYS:
         raise CertificateError(
-            f"a certificate with {key_size} bits for {years} years cannot be made:"
-            f" the key has {SMALLEST_KEY} to {LARGEST_KEY} bits, the validity 1 to 50 years"
+            f"a certificate with {key_size} bits for {days} days cannot be made:"
+            f" the key has {SMALLEST_KEY} to {LARGEST_KEY} bits, the validity 1 to {LONGEST_DAYS} days"
         )
     key = rsa.generate_private_key(public_exponent=65537, key_size=key_size)
-    certificate = self_signed(key, uri, host_general_names(host_names), dt.timedelta(days=365 * years))
+    certificate = self_signed(key, uri, host_general_names(host_names), dt.timedelta(days=days))
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     der = certificate.public_bytes(Encoding.DER)
     for file, data, mode in ((PRIVATE_KEY_FILE, pem, PRIVATE), (CERTIFICATE_FILE, der, PUBLIC)):

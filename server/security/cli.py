@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from server.security.certificates import CERTIFICATE_FILE, CertificateError, renew
+from server.security.certificates import CERTIFICATE_FILE, VALIDITY_DAYS, CertificateError, renew
 from server.security.database import UsersError
 from server.security.files import make_certificate_folders
 from server.security.pki import CertificateFileError, application_uris, common_name, read_certificate, thumbprint
@@ -101,7 +101,7 @@ def _register_certs(subparsers: "argparse._SubParsersAction[argparse.ArgumentPar
     new = certs.add_parser("renew", help="make the server a new key and certificate; the old stay as *.old")
     new.add_argument("--application-uri", metavar="URI", help="default: the one in the old certificate")
     new.add_argument("--host", dest="hosts", metavar="NAME", action="append", default=[], help="a further name or IP")
-    new.add_argument("--years", type=int, default=5, help="validity (default: %(default)s)")
+    new.add_argument("--days", type=int, default=VALIDITY_DAYS, help="validity (default: %(default)s)")
     new.add_argument("--bits", type=int, default=2048, choices=(2048, 3072, 4096), help="size of the RSA key")
     new.set_defaults(handler=_reporting(_certs_renew))
 
@@ -195,7 +195,7 @@ def _certs_show(args: argparse.Namespace, _data_dir: Path, certs_dir: Path) -> i
 
 
 def _certs_renew(args: argparse.Namespace, _data_dir: Path, certs_dir: Path) -> int:
-    own = renew(certs_dir, args.application_uri, host_names=args.hosts, key_size=args.bits, years=args.years)
+    own = renew(certs_dir, args.application_uri, host_names=args.hosts, key_size=args.bits, days=args.days)
     _say(
         f"{own.certificate_file} ({own.thumbprint}) is valid until {own.certificate.not_valid_after_utc:%Y-%m-%d};"
         " restart the server, and let clients trust it"

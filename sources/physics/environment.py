@@ -19,7 +19,7 @@ from sources.physics.columns import Codes, Column, Columns, Flags, lag, noisy
 VOLUME = 12_000.0  # m³
 CAPACITY = 30_000.0  # kJ/K of air, machines and floor
 WALLS, VENTILATION = 5.0, 14.0  # kW/K of heat exchange; the second at full ventilation
-HEATED_TO, HEATING_BAND, HEATING = 20.0, 2.0, 160.0  # °C, K, kW
+HEATED_TO, HEATING_BAND, HEATING = 20.0, 2.0, 260.0  # °C, K, kW
 VENTED_FROM, VENTED_TO = 21.0, 27.0  # °C: ventilation from its lowest to its highest share
 LOWEST_VENTILATION = 0.15
 FAN_POWER = 28.0  # kW at full ventilation

@@ -54,7 +54,8 @@ def step(state: State, inputs: Inputs, dt: float) -> State:
     """Advance by `dt` seconds (up to about 1 s: protection and thermostats look once a step)."""
     mode = _mode(state, inputs)
     state = replace(state, mode=mode, elapsed=np.where(mode == state.mode, state.elapsed + dt, 0.0))
-    substeps = max(1, math.ceil(dt / genset.SUBSTEP - 1e-9))
+    at_rest = not (state.omega.any() or (mode == GeneratorState.Starting).any())
+    substeps = 1 if at_rest else max(1, math.ceil(dt / genset.SUBSTEP - 1e-9))
     before = state.fuel
     for _ in range(substeps):
         state = genset.shaft(state, inputs, dt / substeps)

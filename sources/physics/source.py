@@ -19,7 +19,7 @@ from sources.physics.groups import GROUPS, Around, EnvironmentGroup, Group
 from sources.physics.settings import ModelName, read_settings
 
 LONGEST_LAG = 1.0  # s of real time that a late step makes up for; what is beyond is lost, not rushed
-LONGEST_STEP = 0.5  # s of simulated time in one step of the models
+LONGEST_STEP = 1.0  # s of simulated time in one step of the models
 
 
 @dataclass(frozen=True)

@@ -211,7 +211,7 @@ def test_a_short_key(tmp_path: Path) -> None:
 
 def test_renewing_keeps_the_old_and_the_name(made: certificates.OwnCertificate, tmp_path: Path) -> None:
     put(tmp_path, made.certificate, made.private_key)
-    renewed = renew(tmp_path, key_size=3072, years=2)
+    renewed = renew(tmp_path, key_size=3072, days=730)
     assert renewed.application_uri == URI
     assert renewed.certificate.public_key() != made.certificate.public_key()
     assert renewed.private_key.key_size == 3072
@@ -224,7 +224,7 @@ def test_renewing_keeps_the_old_and_the_name(made: certificates.OwnCertificate, 
     ("options", "sentence"),
     [
         ({"key_size": 1024}, "1024 bits"),
-        ({"years": 0}, "0 years"),
+        ({"days": 0}, "0 days"),
         ({"host_names": ["no host"]}, "'no host' is neither a host name nor an IP address"),
     ],
 )

@@ -80,7 +80,7 @@ def test_users_from_add_to_remove(run: Run, tmp_path: Path) -> None:
         (("certs", "trust", "nobody"), "", "there is no certificate 'nobody' among the rejected ones"),
         (("certs", "reject", "nobody"), "", "there is no certificate 'nobody' among the trusted ones"),
         (("certs", "show"), "", "the server makes it at its first start"),
-        (("certs", "renew", "--years", "99"), "", "the validity 1 to 50 years"),
+        (("certs", "renew", "--days", "99999"), "", "the validity 1 to 18250 days"),
     ],
 )
 def test_errors_are_one_sentence(run: Run, arguments: tuple[str, ...], password: str, sentence: str) -> None:
@@ -148,7 +148,7 @@ async def test_certs_from_refusal_to_rejection(run: Run, tmp_path: Path) -> None
 
 def test_renew_and_show(run: Run, tmp_path: Path) -> None:
     first = load_or_create(tmp_path / "certs", "urn:test:server")
-    renewed = run("certs", "renew", "--host", "plant.example", "--years", "3").stdout
+    renewed = run("certs", "renew", "--host", "plant.example", "--days", "1095").stdout
     second = load_or_create(tmp_path / "certs")
     assert second.thumbprint != first.thumbprint
     assert second.application_uri == "urn:test:server"

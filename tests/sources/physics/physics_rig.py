@@ -38,7 +38,7 @@ class Genset:
         return self
 
     def running(self, load: float) -> "Genset":
-        """Started, loaded and settled."""
+        """Start, load and let it settle."""
         self.pulse(start=True)
         return self.run(20, load_setpoint=load)
 
@@ -99,7 +99,7 @@ types:
       Speed: {type: Double, unit: r/min, range: [0, 2500], description: Speed}
       ActivePower: {type: Double, unit: kW, range: [0, 1000], description: Power}
       OilPressure: {type: Double, unit: bar, range: [0, 10], description: Oil pressure}
-      RoomHumidity: {type: Double, unit: "%", range: [0, 100], description: Nothing that the model knows}
+      RoomHumidity: {type: Double, unit: "%%", range: [0, 100], description: Nothing that the model knows}
       LoadSetpoint: {type: Double, unit: kW, range: [0, 900], access: write, initial: 200, description: Load}
       SpeedSetpoint: {type: Double, unit: r/min, range: [0, 2500], access: write, initial: 1500, description: Speed}
       Tariff: {type: Double, unit: EUR/kWh, range: [0, 10], access: write, initial: 0.2, description: Price}

@@ -1,0 +1,42 @@
+"""Write the generated files, or with --check fail when a committed one is stale."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from address_space import load_plant
+from scripts.variables import variable_list
+from server.config_cli import reference
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FILES: dict[str, Callable[[], str]] = {
+    "docs/configuration.md": reference,
+    "docs/variables.md": lambda: variable_list(load_plant()),
+}
+
+
+def main() -> int:
+    """Write or compare; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only compare with what is committed")
+    args = parser.parse_args()
+    stale: list[str] = []
+    for name, generate in FILES.items():
+        path = ROOT / name
+        text = generate()
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        if args.check:
+            stale.append(name)
+        else:
+            path.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"wrote {name}\n")
+    for name in stale:
+        sys.stderr.write(f"error: {name} is stale: run `make docs`\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

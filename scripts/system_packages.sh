@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# What the tests need from the system: a Modbus master and slave that pymodbus did not write, and node for the OPC UA client.
+set -eu
+missing=()
+command -v mbpoll >/dev/null || missing+=(mbpoll)
+ldconfig -p 2>/dev/null | grep -q 'libmodbus\.so\.5' || missing+=(libmodbus5)
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
+[ ${#missing[@]} -eq 0 ] && exit 0
+if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+  echo "==> installing system packages: ${missing[*]}"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+else
+  echo "error: the tests need ${missing[*]}; on Debian and Ubuntu: sudo apt-get install ${missing[*]}" >&2
+  exit 1
+fi
