@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+from collections.abc import MutableMapping
+from datetime import datetime
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -31,6 +33,8 @@ structlog.configure(
     wrapper_class=structlog.stdlib.BoundLogger,
     cache_logger_on_first_use=True,
 )
+
+_OURS = ("address_space", "server", "sources")
 
 # Libraries whose INFO tells each request: an operator who does not debug wants their warnings only.
 _CHATTY = ("asyncua", "pymodbus", "aiohttp.access", "asyncio")
@@ -61,7 +65,10 @@ def configure(level: LogLevel = "info", format: LogFormat = "auto", stream: Text
     renderers: list[Processor]
     if format == "console" or (format == "auto" and terminal):
         colours = terminal and not os.environ.get("NO_COLOR")
-        renderers = [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)]
+        renderers = [
+            _for_people,
+            structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback),
+        ]
     else:
         renderers = [
             structlog.processors.format_exc_info,
@@ -86,6 +93,14 @@ def configure(level: LogLevel = "info", format: LogFormat = "auto", stream: Text
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     logging.captureWarnings(capture=True)
+
+
+def _for_people(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Leave out what a person at a terminal does not need: the date, and our own modules' names."""
+    event["timestamp"] = datetime.now().astimezone().strftime("%H:%M:%S")
+    if str(event.get("logger", "")).partition(".")[0] in _OURS:
+        del event["logger"]
+    return event
 
 
 def _demote_client_mistakes(record: logging.LogRecord) -> bool:

@@ -130,7 +130,7 @@ class Supervisor:
         first = True
         while True:
             self._set(name, TaskState.Running)
-            log.info("task started", task=name)
+            log.debug("task started", task=name)
             began = self._clock()
             error = await self._attempt(run)
             if self._stopping:
@@ -155,7 +155,7 @@ class Supervisor:
         name = task.get_name()
         if self._statuses[name].state is not TaskState.Failed:
             self._set(name, TaskState.Stopped)
-            log.info("task stopped", task=name)
+            log.debug("task stopped", task=name)
 
     async def _attempt(self, run: Callable[[], Awaitable[None]]) -> BaseException | None:
         """Run once; return what it raised, None when it returned. Only our own cancellation passes through."""

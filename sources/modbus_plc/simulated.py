@@ -48,6 +48,7 @@ class SimulatedPlc:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,
+            start_new_session=True,  # Ctrl-C in a terminal is for the server, which then ends this
         )
         try:
             self._port = await self._introduce(process)

@@ -1,9 +1,8 @@
 """A PLC that pymodbus did not write: a Modbus TCP server on libmodbus 3.1, driven over its standard input.
 
 Each line in is a JSON array, each line out the JSON answer:
-`["set", TABLE, ADDRESS, [VALUE...]]`, `["get", TABLE, ADDRESS, COUNT]`, `["float", ORDER, ADDRESS, VALUE]` (written by
-libmodbus' own modbus_set_float_*), `["requests"]`: the requests since the last such line, as [function code, address,
-count or value]. The first line out is the port. It ends when its standard input closes.
+`["set", TABLE, ADDRESS, [VALUE...]]`, `["get", TABLE, ADDRESS, COUNT]`, or `["requests"]`: the requests since the
+last such line, as [function code, address, count or value]. The first line out is the port. It ends when its standard input closes.
 """
 
 import ctypes
@@ -81,11 +80,6 @@ class Plc:
         if what == "requests":
             requests, self.requests = self.requests, []
             return requests
-        if what == "float":
-            order, address, value = arguments
-            destination = ctypes.byref(self.mapping.contents.holding.contents, 2 * int(str(address)))
-            getattr(self.library, f"modbus_set_float_{str(order).lower()}")(ctypes.c_float(value), destination)
-            return None
         table, address, rest = arguments
         memory = getattr(self.mapping.contents, str(table))
         if what == "get":

@@ -76,7 +76,7 @@ def test_a_value_is_written_as_struct_packs_it(kind: str, order: str, data: st.D
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_four_orders_of_one_known_number(order: str) -> None:
-    # 123456.0 is 0x47F12000; libmodbus' unit tests use the same number
+    # 123456.0 is 0x47F12000
     expected = {
         "ABCD": [0x47F1, 0x2000],
         "CDAB": [0x2000, 0x47F1],

@@ -126,18 +126,6 @@ async def test_every_type_in_every_word_order(tmp_path: Path, plc: LibmodbusPlc)
     assert reads == {(3, 1, 80), (4, 3, 80)}, "one request a table"
 
 
-@pytest.mark.parametrize("order", ORDERS)
-async def test_floats_as_libmodbus_itself_writes_them(tmp_path: Path, plc: LibmodbusPlc, order: str) -> None:
-    registers = {"V": {"table": "holding", "address": 5, "type": "float32"}}
-    await plc.order("float", order, 5, 123456.0)
-    rig = Rig(
-        make_plant(tmp_path, {"V": {"type": "Float"}}, {"registers": registers, "word_order": order}), port=plc.port
-    )
-    async with rig.running():
-        await rig.until(lambda: rig.status("V") == GOOD)
-        assert rig.value("V") == 123456.0
-
-
 async def test_a_change_in_the_plc_arrives(rig: Rig, plc: LibmodbusPlc) -> None:
     await plc.set("input", 0, [1234])
     await plc.set("discrete", 17, [1])

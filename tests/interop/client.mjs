@@ -1,0 +1,242 @@
+// An OPC UA client on node-opcua that the Python tests drive: requests are lines of JSON on standard input, answers
+// are lines on standard output. {"id": 1, "op": "connect", ...} is answered by {"id": 1, "result": ...} or
+// {"id": 1, "error": {"message": "...", "status": "BadUserAccessDenied"}}.
+
+import fs from "node:fs";
+import path from "node:path";
+import readline from "node:readline";
+
+// Standard output is for answers alone: what node-opcua prints goes to standard error.
+const print = process.stdout.write.bind(process.stdout);
+process.stdout.write = process.stderr.write.bind(process.stderr);
+
+const opcua = await import("node-opcua");
+const { dump, dumpNodeset, plain, statusName } = await import("./nodes.mjs");
+
+const connections = new Map();
+let lastConnection = 0;
+
+const operations = {
+    // Make an application's key and certificate with node-opcua's certificate manager; returns the certificate's file.
+    async identity({ folder, applicationUri, commonName, startDate, validity = 365 }) {
+        const manager = await certificateManager(folder);
+        const outputFile = path.join(folder, "own", "certs", "certificate.pem");
+        await manager.createSelfSignedCertificate({
+            subject: `/CN=${commonName}`, applicationUri, dns: ["localhost"], ip: ["127.0.0.1"],
+            startDate: startDate ? new Date(startDate) : new Date(Date.now() - 60_000), validity, outputFile,
+        });
+        return outputFile;
+    },
+
+    async endpoints({ endpoint }) {
+        const client = opcua.OPCUAClient.create({ connectionStrategy: { maxRetry: 0 }, endpointMustExist: false });
+        await client.connect(endpoint);
+        try {
+            return (await client.getEndpoints()).map((found) => ({
+                url: found.endpointUrl,
+                policy: found.securityPolicyUri.split("#")[1],
+                mode: opcua.MessageSecurityMode[found.securityMode],
+                level: found.securityLevel,
+                applicationUri: found.server.applicationUri,
+                certificate: found.serverCertificate?.length ?? 0,
+                tokens: found.userIdentityTokens.map((token) => opcua.UserTokenType[token.tokenType]),
+            }));
+        } finally {
+            await client.disconnect();
+        }
+    },
+
+    // Open a channel and a session; `user` without a password file is {userName, password}.
+    async connect({ endpoint, policy, mode, identity, applicationUri, user, userCertificate }) {
+        const client = opcua.OPCUAClient.create({
+            applicationName: "Plantree interop", applicationUri,
+            clientCertificateManager: await certificateManager(identity),
+            certificateFile: path.join(identity, "own", "certs", "certificate.pem"),
+            privateKeyFile: path.join(identity, "own", "private", "private_key.pem"),
+            securityPolicy: opcua.SecurityPolicy[policy], securityMode: opcua.MessageSecurityMode[mode],
+            endpointMustExist: false, connectionStrategy: { maxRetry: 0 }, transportTimeout: 10_000,
+            requestedSessionTimeout: 60_000, keepSessionAlive: false,
+        });
+        const connection = { client, events: [], notifications: [], waiters: new Set() };
+        for (const name of ["connection_lost", "close", "abort"]) {
+            client.on(name, () => tell(connection, "events", name));
+        }
+        let token = { type: opcua.UserTokenType.Anonymous };
+        if (user) token = { type: opcua.UserTokenType.UserName, ...user };
+        if (userCertificate) {
+            token = {
+                type: opcua.UserTokenType.Certificate,
+                certificateData: opcua.readCertificate(userCertificate.certificate),
+                privateKey: fs.readFileSync(userCertificate.privateKey, "utf8"),
+            };
+        }
+        try {
+            await client.connect(endpoint);
+            connection.session = await client.createSession(token);
+        } catch (error) {
+            await client.disconnect().catch(() => {});
+            throw error;
+        }
+        connection.session.on("session_closed", () => tell(connection, "events", "session_closed"));
+        connections.set(++lastConnection, connection);
+        return lastConnection;
+    },
+
+    async disconnect({ connection }) {
+        const { client, session } = get(connection);
+        connections.delete(connection);
+        await session.close(true).catch(() => {});
+        await client.disconnect();
+    },
+
+    async dump({ connection, ...options }) {
+        return dump(get(connection).session, options);
+    },
+
+    async nodeset({ file, ...options }) {
+        return dumpNodeset(file, options);
+    },
+
+    // Browse one node with at most `max` references an answer: {references, answers}.
+    async browse_in_parts({ connection, node, max }) {
+        const { session } = get(connection);
+        session.requestedMaxReferencesPerNode = max;
+        const description = { nodeId: node, browseDirection: opcua.BrowseDirection.Forward, resultMask: 63,
+            includeSubtypes: true, referenceTypeId: "i=31" };
+        let answer = await session.browse(description);
+        const sizes = [answer.references.length];
+        const references = [...answer.references];
+        while (answer.continuationPoint?.length) {
+            answer = await session.browseNext(answer.continuationPoint, false);
+            sizes.push(answer.references.length);
+            references.push(...answer.references);
+        }
+        session.requestedMaxReferencesPerNode = 0;
+        return { sizes, targets: references.map((reference) => reference.nodeId.toString()) };
+    },
+
+    async translate({ connection, start, path: relative }) {
+        const browsePath = opcua.makeBrowsePath(start, relative);
+        const found = await get(connection).session.translateBrowsePath(browsePath);
+        return { status: found.statusCode.name, targets: (found.targets ?? []).map((it) => it.targetId.toString()) };
+    },
+
+    // nodes: [[nodeId, attribute name]]
+    async read({ connection, nodes }) {
+        const items = nodes.map(([nodeId, attribute]) => ({ nodeId, attributeId: opcua.AttributeIds[attribute] }));
+        return (await get(connection).session.read(items)).map(plain);
+    },
+
+    // `array` wraps the value as an array of its type; timestamps are not sent unless `stamp` is given.
+    async write({ connection, node, type, value, array = false, attribute = "Value", stamp }) {
+        const item = {
+            nodeId: node, attributeId: opcua.AttributeIds[attribute],
+            value: { value: variant(type, value, array), sourceTimestamp: stamp ? new Date(stamp) : undefined },
+        };
+        return (await get(connection).session.write(item)).name;
+    },
+
+    // arguments: [[type, value]], or [[type, values, true]] for an array
+    async call({ connection, object, method, arguments: given }) {
+        const inputArguments = given.map(([type, value, array]) => variant(type, value, array ?? false));
+        const result = await get(connection).session.call({ objectId: object, methodId: method, inputArguments });
+        return {
+            status: result.statusCode.name,
+            arguments: (result.inputArgumentResults ?? []).map((status) => status.name),
+            outputs: (result.outputArguments ?? []).map((output) => plain({ value: output }).value),
+        };
+    },
+
+    async subscribe({ connection, nodes, interval = 50, sampling = 0, queue = 100 }) {
+        const target = get(connection);
+        target.subscription ??= await target.session.createSubscription2({
+            requestedPublishingInterval: interval, requestedLifetimeCount: 1000, requestedMaxKeepAliveCount: 10,
+            maxNotificationsPerPublish: 0, publishingEnabled: true, priority: 1,
+        });
+        const statuses = [];
+        for (const node of nodes) {
+            const item = await target.subscription.monitor(
+                { nodeId: node, attributeId: opcua.AttributeIds.Value },
+                { samplingInterval: sampling, queueSize: queue, discardOldest: true }, opcua.TimestampsToReturn.Both,
+            );
+            item.on("changed", (dataValue) => tell(target, "notifications", { node, ...plain(dataValue) }));
+            statuses.push(item.statusCode.name);
+        }
+        return statuses;
+    },
+
+    // Wait until there are more than `after` of `kind` ("notifications" or "events"), then return those after it.
+    async wait({ connection, kind, after, within = 5 }) {
+        const target = get(connection);
+        if (target[kind].length <= after) {
+            await new Promise((resolve) => {
+                const timer = setTimeout(done, within * 1000);
+                function done() {
+                    clearTimeout(timer);
+                    target.waiters.delete(done);
+                    resolve();
+                }
+                target.waiters.add(done);
+            });
+        }
+        return target[kind].slice(after);
+    },
+
+    // What node-opcua knows of units: {UnitId: symbol}.
+    async units() {
+        return Object.fromEntries(
+            Object.values(opcua.standardUnits).map((unit) => [unit.unitId, unit.displayName.text]));
+    },
+};
+
+function get(number) {
+    const connection = connections.get(number);
+    if (!connection) throw new Error(`there is no connection ${number}`);
+    return connection;
+}
+
+function tell(connection, kind, what) {
+    connection[kind].push(what);
+    for (const wake of [...connection.waiters]) wake();
+}
+
+function variant(type, value, array) {
+    const dataType = opcua.DataType[type];
+    if (type === "Null") return new opcua.Variant();
+    const convert = type === "DateTime" ? (text) => new Date(text) : specialNumber;
+    const arrayType = array ? opcua.VariantArrayType.Array : opcua.VariantArrayType.Scalar;
+    return new opcua.Variant({ dataType, arrayType, value: array ? value.map(convert) : convert(value) });
+}
+
+// JSON has no NaN and no infinity.
+function specialNumber(value) {
+    return { NaN, Infinity, "-Infinity": -Infinity }[value] ?? value;
+}
+
+const managers = new Map();
+
+async function certificateManager(folder) {
+    if (!managers.has(folder)) {
+        const manager = new opcua.OPCUACertificateManager({
+            rootFolder: folder, automaticallyAcceptUnknownCertificate: true, disableFileWatchers: true,
+        });
+        managers.set(folder, manager.initialize().then(() => manager));
+    }
+    return managers.get(folder);
+}
+
+async function answer(line) {
+    const { id, op, ...parameters } = JSON.parse(line);
+    let reply;
+    try {
+        if (!operations[op]) throw new Error(`there is no operation ${op}`);
+        reply = { id, result: (await operations[op](parameters)) ?? null };
+    } catch (error) {
+        reply = { id, error: { message: String(error.message ?? error), status: statusName(error) } };
+    }
+    print(`${JSON.stringify(reply)}\n`);
+}
+
+const input = readline.createInterface({ input: process.stdin });
+input.on("line", (line) => void answer(line));
+input.on("close", () => process.exit(0));

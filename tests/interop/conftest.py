@@ -1,0 +1,98 @@
+"""One server process and one node-opcua process for the whole suite; sessions of each user are made once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.node_client import Connection, Identity, NodeClient, connect, make_identity
+from tests.process_rig import PASSWORD, PlantreeProcess
+
+USERS = {
+    "olga": "Observer",
+    "otto": "Operator",
+    "emil": "Engineer",
+    "susi": "Supervisor",
+    "anna": "AuthenticatedUser",
+    "carl": "ConfigureAdmin",
+}
+Sessions = Callable[[str | None], Connection]
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeClient]:
+    """Return node-opcua, running."""
+    client = NodeClient(tmp_path_factory.mktemp("node") / "stderr.log")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def identity(node: NodeClient, tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    """Return the client application that the servers of the suite trust."""
+    return make_identity(node, tmp_path_factory.mktemp("pki"), "interop-client")
+
+
+@pytest.fixture(scope="session")
+def trusting(identity: Identity) -> Callable[[PlantreeProcess], PlantreeProcess]:
+    """Return a function that makes a server trust the client."""
+
+    def trust(server: PlantreeProcess) -> PlantreeProcess:
+        done = server.cli("certs", "trust", identity.certificate)
+        assert done.returncode == 0, done.stderr
+        return server
+
+    return trust
+
+
+@pytest.fixture(scope="session")
+def server(plantree_process: Callable[..., PlantreeProcess], trusting: Callable[..., PlantreeProcess]) -> PlantreeProcess:
+    """Return the server of the default plant, with USERS and with the client trusted."""
+    return trusting(plantree_process(users=USERS))
+
+
+@pytest.fixture(scope="session")
+def sessions(node: NodeClient, server: PlantreeProcess, identity: Identity) -> Iterator[Sessions]:
+    """Return a function from a user's name (None: anonymous) to that user's session, the same at every call."""
+    made: dict[str | None, Connection] = {}
+
+    def session(name: str | None) -> Connection:
+        if name not in made:
+            made[name] = connect(node, server.endpoint, identity, credentials(name))
+        return made[name]
+
+    yield session
+    for connection in made.values():
+        connection.close()
+
+
+def credentials(name: str | None) -> tuple[str, str] | None:
+    """Return name and password of one of USERS."""
+    return None if name is None else (name, PASSWORD.format(name=name))
+
+
+@pytest.fixture
+def operator(sessions: Sessions) -> Connection:
+    """Return the Operator's session."""
+    return sessions("otto")
+
+
+@pytest.fixture
+def supervisor(sessions: Sessions) -> Connection:
+    """Return the Supervisor's session."""
+    return sessions("susi")
+
+
+@pytest.fixture
+def anonymous(sessions: Sessions) -> Connection:
+    """Return a session without a user."""
+    return sessions(None)
+
+
+@pytest.fixture(scope="session")
+def exported(server: PlantreeProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the plant's NodeSet2 file as the command line writes it."""
+    file = tmp_path_factory.mktemp("nodeset") / "plant.xml"
+    done = server.cli("export", "nodeset", file)
+    assert done.returncode == 0, done.stderr
+    return file
