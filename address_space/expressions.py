@@ -95,7 +95,10 @@ def _constant(node: ast.Constant, _names: dict[str, None]) -> Callable[[Mapping[
     value = node.value
     if not isinstance(value, int | float):
         raise ExpressionError(f"may contain numbers, not {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise ExpressionError("holds a number that is too large") from error
     return lambda _columns: number
 
 
@@ -123,7 +126,7 @@ def _unary(node: ast.UnaryOp, names: dict[str, None]) -> Callable[[Mapping[str, 
     if isinstance(node.op, ast.UAdd):
         return operand
     if isinstance(node.op, ast.Not):
-        return lambda columns: np.logical_not(operand(columns))
+        return lambda columns: _number(np.logical_not(operand(columns)))
     raise ExpressionError(f"has no operator {type(node.op).__name__}")
 
 
@@ -135,7 +138,7 @@ def _boolean(node: ast.BoolOp, names: dict[str, None]) -> Callable[[Mapping[str,
         result = parts[0](columns)
         for part in parts[1:]:
             result = function(result, part(columns))
-        return result
+        return _number(result)
 
     return evaluate
 
@@ -152,9 +155,14 @@ def _compare(node: ast.Compare, names: dict[str, None]) -> Callable[[Mapping[str
         result = functions[0](values[0], values[1])
         for index, function in enumerate(functions[1:], start=1):
             result = np.logical_and(result, function(values[index], values[index + 1]))
-        return result
+        return _number(result)
 
     return evaluate
+
+
+def _number(truth: Any) -> Any:
+    """Return 1.0 for True: numpy's own bools add as `or`, and cannot be subtracted."""
+    return np.asarray(truth, np.float64)
 
 
 def _call(node: ast.Call, names: dict[str, None]) -> Callable[[Mapping[str, Any]], Any]:

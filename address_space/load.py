@@ -51,9 +51,12 @@ def load_plant(path: Path | str = DEFAULT_PLANT) -> Plant:
         if len(set(values)) != len(values) or not values:
             raise yaml.error(("enumerations", name), "needs values that differ from each other")
     types = {name: build_type(name, section, enumerations, yaml) for name, section in raw.types.items()}
+    for location in [("enumerations", name) for name in enumerations] + [("types", name) for name in types]:
+        if location[1] in diagnostics.TYPES:
+            raise yaml.error(location, "is a type that the server has itself")
+        if location[1] == raw.plant.name:
+            raise yaml.error(location, "has the name of the plant itself")
     for name in types:
-        if name in diagnostics.TYPES:
-            raise yaml.error(("types", name), "is a type that the server has itself")
         if name in enumerations:
             raise yaml.error(
                 ("types", name), f"has the name of an enumeration on line {yaml.line(('enumerations', name))}"
@@ -129,6 +132,10 @@ class _Builder:
             if name not in NAMEPLATE:
                 hint = did_you_mean(name, NAMEPLATE)
                 raise self.yaml.error(("objects", key, "nameplate", name), f"is no nameplate property{hint}")
+        year = str(section.nameplate.get("YearOfConstruction", 0))
+        if not (year.isdecimal() and int(year) <= 0xFFFF):
+            location = ("objects", key, "nameplate", "YearOfConstruction")
+            raise self.yaml.error(location, f"is a year from 0 to 65535, not {year!r}")
         if section.nameplate and not machine_type.nameplate:
             raise self.yaml.error(("objects", key, "nameplate"), f"the type {machine_type.name} has no nameplate")
 

@@ -1,5 +1,6 @@
 """One type of the plant file, resolved: units, enumerations, expressions, references between its parts."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -41,6 +42,8 @@ _INTEGER_RANGES = {
     BuiltinType.UInt64: (0, 2**64 - 1),
 }
 
+_NAMEPLATE = "Identification"
+
 _LATCH = (
     VariableDeclaration("EmergencyStopActive", BuiltinType.Boolean, "The emergency stop is latched", Feed.SERVER),
     VariableDeclaration("EmergencyStopReason", BuiltinType.String, "Why it was stopped: the first cause", Feed.SERVER),
@@ -65,9 +68,17 @@ class _TypeBuilder:
             for latch in _LATCH:
                 self._free(latch.name, (*self.at, "variables", latch.name))
                 self.variables[latch.name] = latch
+        if section.nameplate:
+            for kind, names in (("variables", section.variables), ("commands", section.commands)):
+                if _NAMEPLATE in names:
+                    location = (*self.at, kind, _NAMEPLATE)
+                    raise self.yaml.error(location, "is the name of the object that carries the nameplate")
         for name, variable in self.variables.items():
             if variable.expression is not None:
-                self._known(variable.expression, (*self.at, "variables", name, "computed"), computed=True)
+                location = (*self.at, "variables", name, "computed")
+                if not variable.expression.names:
+                    raise self.yaml.error(location, "reads no variable")
+                self._known(variable.expression, location, computed=True)
         commands = {name: self._command(name, command) for name, command in section.commands.items()}
         stop = None
         if section.emergency_stop is not None:
@@ -141,12 +152,15 @@ class _TypeBuilder:
             return None
         if enumeration is not None:
             return self._member(enumeration, str(value), (*at, "initial"))
-        expected: type | tuple[type, ...] = (int, float)
+        expected: type | tuple[type, ...] = int if builtin in _INTEGER_RANGES else (int, float)
         if builtin is BuiltinType.Boolean:
             expected = bool
         elif builtin is BuiltinType.String:
             expected = str
         if not isinstance(value, expected) or (isinstance(value, bool) and builtin is not BuiltinType.Boolean):
+            raise self.yaml.error((*at, "initial"), f"{value!r} is no {builtin.name}")
+        least, most = _INTEGER_RANGES.get(builtin, (value, value))
+        if not least <= value <= most:
             raise self.yaml.error((*at, "initial"), f"{value!r} is no {builtin.name}")
         if value_range is not None and not value_range[0] <= value <= value_range[1]:
             raise self.yaml.error((*at, "initial"), f"{value!r} is outside the range {list(value_range)}")
@@ -162,8 +176,10 @@ class _TypeBuilder:
             raise self.yaml.error((*at, "range"), f"a {builtin.name} has no range")
         if not low < high:
             raise self.yaml.error((*at, "range"), f"the low end {low} is not below the high end {high}")
-        least, most = _INTEGER_RANGES.get(builtin, (float("-inf"), float("inf")))
-        if low < least or high > most:
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise self.yaml.error((*at, "range"), "ends at finite numbers")
+        least, most = _INTEGER_RANGES.get(builtin, (low, high))
+        if low < least or high > float(most):
             raise self.yaml.error((*at, "range"), f"does not fit the type {builtin.name}")
         return low, high
 
@@ -237,7 +253,9 @@ class _TypeBuilder:
                 raise self.yaml.error(at, "state is an enumeration, and stopped one of its values")
             stopped = self._member(state.enumeration, section.stopped, (*at, "stopped"))
         if section.button is not None:
-            self._reference(section.button, self.variables, (*at, "button"), "variable")
+            button = self._reference(section.button, self.variables, (*at, "button"), "variable")
+            if button.type is not BuiltinType.Boolean:
+                raise self.yaml.error((*at, "button"), "is no Boolean")
         standstill = None
         if section.standstill is not None:
             standstill = self._expression(section.standstill, (*at, "standstill"))

@@ -41,7 +41,9 @@ class YamlFile:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise PlantError(f"{path}:{line}: is not valid YAML: {error.problem}") from error
         except yaml.YAMLError as error:
-            raise PlantError(f"{path}: is not valid YAML: {error}") from error
+            raise PlantError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+        except RecursionError as error:
+            raise PlantError(f"{path}: is not valid YAML: it is nested too deeply") from error
 
     def _construct(self, loader: yaml.SafeLoader, node: yaml.Node, at: tuple[str | int, ...]) -> Any:
         self._lines.setdefault(at, node.start_mark.line + 1)
@@ -61,7 +63,11 @@ class YamlFile:
             return result
         if isinstance(node, yaml.SequenceNode):
             return [self._construct(loader, item, (*at, index)) for index, item in enumerate(node.value)]
-        return loader.construct_object(node, deep=True)
+        try:
+            return loader.construct_object(node, deep=True)
+        except ValueError as error:  # a date such as 2026-13-45
+            line = node.start_mark.line + 1
+            raise PlantError(f"{self.path}:{line}: {_dotted(at)}: is not valid YAML: {error}") from error
 
     def line(self, location: Location) -> int:
         """Return the line of `location`, or of the nearest enclosing value that the file has."""

@@ -3,6 +3,7 @@
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,8 @@ from server.opcua.space import PlantAddressSpace
 from server.ports import CommandError
 from server.security.principal import Principal
 from server.store import to_ticks
+
+_INDEX_RANGE = re.compile(r"(\d+)(?::(\d+))?")
 
 ADDED_NODES_ROLE = Role.Engineer
 """The role that may write values of nodes that came from a user's own NodeSet2 files."""
@@ -37,8 +40,12 @@ class Rights:
     def read(self, item: ua.ReadValueId, principal: Principal) -> ua.DataValue:
         """Return an attribute as the principal sees it."""
         if not self.may_read(item, principal):
-            return ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadUserAccessDenied))
+            return _refused(ua.StatusCodes.BadUserAccessDenied)
         found = self._space.read_attribute_value(item.NodeId, item.AttributeId)
+        if item.DataEncoding is not None and item.DataEncoding.Name and not _is_structure(found):
+            return _refused(ua.StatusCodes.BadDataEncodingInvalid)
+        if item.IndexRange:
+            return _part(found, item.IndexRange)
         if item.NodeId.NamespaceIndex != NAMESPACE:
             return found
         if item.AttributeId == ua.AttributeIds.UserAccessLevel and found.Value is not None:
@@ -100,6 +107,34 @@ class Rights:
             return found
         may = principal.has(command.declaration.role)
         return replace(found, Value=ua.Variant(may, ua.VariantType.Boolean))
+
+
+def _refused(status: int) -> ua.DataValue:
+    return ua.DataValue(StatusCode=ua.StatusCode(status))
+
+
+def _is_structure(found: ua.DataValue) -> bool:
+    return found.Value is not None and found.Value.VariantType is ua.VariantType.ExtensionObject
+
+
+def _part(found: ua.DataValue, index_range: str) -> ua.DataValue:
+    """Return elements `n` or `n:m` of a one-dimensional array, String or ByteString (OPC 10000-4 7.27)."""
+    match = _INDEX_RANGE.fullmatch(index_range)
+    if match is None:
+        return _refused(ua.StatusCodes.BadIndexRangeInvalid)
+    first = int(match[1])
+    last = first if match[2] is None else int(match[2])
+    if match[2] is not None and last <= first:
+        return _refused(ua.StatusCodes.BadIndexRangeInvalid)
+    value: Any = None if found.Value is None else found.Value.Value
+    if found.Value is None or not isinstance(value, list | str | bytes) or first >= len(value):
+        return (
+            _refused(ua.StatusCodes.BadIndexRangeNoData)
+            if found.StatusCode is None or found.StatusCode.is_good()
+            else found
+        )
+    kind, is_array = found.Value.VariantType, isinstance(value, list)
+    return replace(found, Value=ua.Variant(value[first : last + 1], kind, is_array=is_array))
 
 
 def check_variant(variant: ua.Variant | None, expected: ua.VariantType) -> None:

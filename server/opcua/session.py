@@ -5,10 +5,12 @@
 
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
+from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import PermissionRuleset, User, UserRole
 from asyncua.server.internal_session import InternalSession
 
@@ -44,6 +46,23 @@ class PlantRules(PermissionRuleset):
         return action_type not in _ADMINISTRATION
 
 
+_TIMESTAMPS = {
+    ua.TimestampsToReturn.Source: (True, False),
+    ua.TimestampsToReturn.Server: (False, True),
+    ua.TimestampsToReturn.Both: (True, True),
+    ua.TimestampsToReturn.Neither: (False, False),
+}
+
+
+def _stamped(found: ua.DataValue, item: ua.ReadValueId, wanted: ua.TimestampsToReturn) -> ua.DataValue:
+    """Return a DataValue with the timestamps that were asked for; only a Value has a source timestamp."""
+    source, server = _TIMESTAMPS[wanted]
+    if item.AttributeId != ua.AttributeIds.Value:
+        source = False
+    stamp = (found.ServerTimestamp or datetime.now(UTC)) if server else None
+    return replace(found, SourceTimestamp=found.SourceTimestamp if source else None, ServerTimestamp=stamp)
+
+
 class PlantSession(InternalSession):
     """A client's session. Its tokens cannot be guessed (OPC 10000-4 5.6.2), its rights are those of its principal."""
 
@@ -70,21 +89,26 @@ class PlantSession(InternalSession):
     async def read(self, params: ua.ReadParameters) -> list[ua.DataValue]:
         """Read attributes as this session may see them (OPC 10000-4 5.10.2)."""
         if not params.NodesToRead:
-            raise ua.UaStatusCodeError(ua.StatusCodes.BadNothingToDo)
+            raise ServiceError(ua.StatusCodes.BadNothingToDo)
+        if params.MaxAge < 0:
+            raise ServiceError(ua.StatusCodes.BadMaxAgeInvalid)
+        wanted = params.TimestampsToReturn
+        if wanted not in _TIMESTAMPS:
+            raise ServiceError(ua.StatusCodes.BadTimestampsToReturnInvalid)
         rights = self.iserver.rights
-        return [rights.read(item, self.principal) for item in params.NodesToRead]
+        return [_stamped(rights.read(item, self.principal), item, wanted) for item in params.NodesToRead]
 
     async def write(self, params: ua.WriteParameters) -> list[ua.StatusCode]:
         """Write values: set-points of the plant, and values of nodes that a user added (OPC 10000-4 5.10.4)."""
         if not params.NodesToWrite:
-            raise ua.UaStatusCodeError(ua.StatusCodes.BadNothingToDo)
+            raise ServiceError(ua.StatusCodes.BadNothingToDo)
         rights = self.iserver.rights
         return [await rights.write(item, self.principal, self.origin) for item in params.NodesToWrite]
 
     async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
         """Call methods (OPC 10000-4 5.11.2)."""
         if not params:
-            raise ua.UaStatusCodeError(ua.StatusCodes.BadNothingToDo)
+            raise ServiceError(ua.StatusCodes.BadNothingToDo)
         methods = self.iserver.methods
         return [await methods.call_as(request, self.principal, self.origin) for request in params]
 

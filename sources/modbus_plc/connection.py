@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from pymodbus import ModbusException
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sources.modbus_plc.registers import Bytes
 
-READ_CODES = {Table.COIL: 1, Table.DISCRETE: 2, Table.HOLDING: 3, Table.INPUT: 4}
+_T = TypeVar("_T")
 _MBAP = 7  # bytes of the header: transaction, protocol, length, unit (Modbus messaging on TCP/IP 3.1.3)
 _ECHO_LENGTHS = {5: 6, 6: 6, 15: 6, 16: 6, 22: 8}  # MBAP length of the answers to writes
 _EXCEPTION_LENGTH = 3
@@ -147,9 +147,10 @@ class Connection:
         )
         for response in (_ReadCoils, _ReadDiscreteInputs, _ReadHoldingRegisters, _ReadInputRegisters):
             client.register(response)
-        if not await client.connect():
-            raise self.fault(f"{host}:{port}: no connection")
         self._client = client
+        if not await _cancellable(client.connect()):
+            self.close()
+            raise self.fault(f"{host}:{port}: no connection")
 
     def close(self) -> None:
         """Close the connection, if there is one; a request under way fails."""
@@ -246,7 +247,7 @@ class Connection:
         """Wait for the client, which has a timeout of its own, or until the connection is lost (TimeoutError)."""
         try:
             async with asyncio.timeout(None) as self._limit:
-                return await pending
+                return await _cancellable(pending)
         finally:
             self._limit = None
 
@@ -274,6 +275,16 @@ class Connection:
             self._fail(reason)
             return b""
         return data
+
+
+async def _cancellable(pending: Awaitable[_T]) -> _T:
+    """Await; Python 3.11's wait_for, in pymodbus, drops a cancellation that meets the result: here it is raised."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    result = await pending
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
 
 
 def _nonsense(data: bytes, request: bytes) -> str:

@@ -1,0 +1,1 @@
+"""Benchmarks of Plantree beside other OPC UA servers: `python -m bench`."""

@@ -1,0 +1,197 @@
+"""The servers as processes: pinned to a core of their own, steered, measured, and ended by pid whatever happens."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from address_space.model import Role
+from bench import plants
+from bench.plants import Layout
+from bench.raw_client import RawClient
+from bench.wire import WireError
+from server.security.certificates import load_or_create
+from server.security.users import Users
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / "bench" / "peers"
+USER = ("bench", "bench-password")
+NAMES = {"plantree": "Plantree", "asyncua": "asyncua", "node": "node-opcua"}
+
+
+class BenchError(Exception):
+    """What keeps a benchmark from running, in one sentence."""
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """Return the core of the server and that of the client; the same set twice where there is only one."""
+    available = sorted(os.sched_getaffinity(os.getpid()))
+    return ({available[-1]}, {available[0]}) if len(available) > 1 else ({available[0]}, {available[0]})
+
+
+SERVER_CORES, CLIENT_CORES = cores()
+
+
+def pin_client() -> None:
+    """Keep this process on the client's core."""
+    os.sched_setaffinity(0, CLIENT_CORES)
+
+
+def free_port() -> int:
+    """Return a TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """A server process. `end` is sure: standard input closed, then SIGTERM, then SIGKILL, each to this pid alone."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self.started = time.perf_counter()
+        os.sched_setaffinity(0, SERVER_CORES)  # a child inherits it, all its threads with it
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        finally:
+            os.sched_setaffinity(0, CLIENT_CORES)
+        self._info = psutil.Process(self._process.pid)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def resident(self) -> float:
+        """Return the resident memory in MB (10^6 bytes)."""
+        return self._info.memory_info().rss / 1e6
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time used so far."""
+        times = self._info.cpu_times()
+        return times.user + times.system
+
+    def steer(self, **wanted: Any) -> dict[str, Any]:
+        """Send a line of JSON and return the answer."""
+        pipe, answers = self._process.stdin, self._process.stdout
+        if pipe is None or answers is None:
+            raise BenchError("the server has no pipe")
+        pipe.write(json.dumps(wanted) + "\n")
+        pipe.flush()
+        return json.loads(answers.readline())
+
+    def end(self) -> None:
+        """End the process."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        for patience, signal in ((3.0, self._process.terminate), (3.0, self._process.kill), (10.0, lambda: None)):
+            try:
+                self._process.wait(patience)
+                break
+            except subprocess.TimeoutExpired:
+                signal()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+class Server:
+    """One server of one kind with a layout, ready for clients."""
+
+    def __init__(self, kind: str, layout: Layout, folder: Path, plant: Path | None = None) -> None:
+        self.kind = kind
+        self.layout = layout
+        self.port = free_port()
+        self.path = "/plantree" if kind == "plantree" else ""
+        self.user = USER if kind == "plantree" else None
+        self._first = layout.machine_paths()[-1] + f".Setpoint{layout.setpoints}"
+        self.process = Process(_command(kind, layout, self.port, folder, plant), _environment(kind))
+
+    def connect(self, timeout: float = 60.0, *, user: bool = True) -> RawClient:
+        """Open a session."""
+        return RawClient(self.port, self.path, self.user if user else None, timeout)
+
+    def wait_ready(self, limit: float) -> float:
+        """Wait until a session reads the last variable as Good; returns the seconds since the process was started."""
+        deadline = self.process.started + limit
+        while time.perf_counter() < deadline:
+            if not self.process.running:
+                raise BenchError(f"{NAMES[self.kind]} ended while starting")
+            try:
+                with self.connect(timeout=max(deadline - time.perf_counter(), 0.1), user=False) as client:
+                    client.pump(client.read_request([self._first]), lambda _: None, 0, 1)
+                    return time.perf_counter() - self.process.started
+            except (OSError, WireError):
+                time.sleep(0.01)
+        raise TimeoutError(f"{NAMES[self.kind]} was not up within {limit:g} s")
+
+
+@contextlib.contextmanager
+def serving(kind: str, layout: Layout, folder: Path, plant: Path | None = None) -> Iterator[Server]:
+    """Run a server for the time of a `with` block."""
+    server = Server(kind, layout, folder, plant)
+    try:
+        yield server
+    finally:
+        server.process.end()
+
+
+def prepare(folder: Path) -> None:
+    """Make what a server has after its first start: its certificate, and the user that the bench signs in as."""
+    load_or_create(folder / "certs", host_names=[], years=5)
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    users = Users(folder / "data" / "users.sqlite", folder / "certs" / "users")
+    try:
+        users.add(*USER, [role for role in Role if role is not Role.Anonymous], replace=True)
+    finally:
+        users.close()
+
+
+def check_installed(kinds: Sequence[str]) -> None:
+    """Raise BenchError when a server that is to be measured is not installed."""
+    if "node" in kinds and node_version() == "":
+        raise BenchError("node-opcua is not installed: run `npm ci`, or leave it out with --servers plantree,asyncua")
+
+
+def node_version() -> str:
+    """Return the versions of node-opcua and node, empty where one is missing."""
+    node = shutil.which("node")
+    if node is None:
+        return ""
+    script = 'process.stdout.write(require("node-opcua/package.json").version + ", node " + process.versions.node)'
+    answer = subprocess.run([node, "-e", script], cwd=PEERS, capture_output=True, text=True, check=False)
+    return answer.stdout if answer.returncode == 0 else ""
+
+
+def _environment(kind: str) -> dict[str, str]:
+    return {"NODE_ENV": "production"} if kind == "node" else {}
+
+
+def _command(kind: str, layout: Layout, port: int, folder: Path, plant: Path | None) -> list[str]:
+    if kind == "plantree":
+        file = plant or plants.write(plants.machines_plant(layout), folder / f"plant-{layout.variables}.yaml")
+        arguments = ["--plant", str(file), "--data", str(folder), "--port", str(port)]
+        return [sys.executable, "-m", "bench.peers.plantree_server", *arguments]
+    sizes = {"machines": layout.machines, "values": layout.values, "setpoints": layout.setpoints, "port": port}
+    arguments = [text for name, size in sizes.items() for text in (f"--{name}", str(size))]
+    if kind == "asyncua":
+        return [sys.executable, "-m", "bench.peers.asyncua_server", *arguments]
+    node = shutil.which("node")
+    if node is None:
+        raise BenchError("node is not installed")
+    return [node, str(PEERS / "node_server.cjs"), *arguments, "--data", str(folder / "node-pki")]
