@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import queue
 import sqlite3
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from server.errors import StartError
 
-T = TypeVar("T")
+_MOST_AT_ONCE = 1000
+_Write = tuple[str, tuple[Any, ...], "Future[None]"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS latches (machine TEXT PRIMARY KEY, cause TEXT NOT NULL) STRICT;
@@ -41,11 +44,14 @@ class State:
             self._database.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"{path}: the state cannot be kept here: {error}") from error
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
+        self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="state", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Finish what is under way and close."""
-        self._thread.shutdown(wait=True)
+        self._writes.put(None)
+        self._thread.join()
         self._database.close()
 
     def latches(self) -> dict[str, dict[str, Any]]:
@@ -56,11 +62,11 @@ class State:
     async def latch(self, machine: str, cause: Mapping[str, Any]) -> None:
         """Keep the first cause of a latch; a later one changes nothing."""
         sql = "INSERT INTO latches VALUES (?, ?) ON CONFLICT DO NOTHING"
-        await self._run(lambda: self._database.execute(sql, (machine, json.dumps(cause))))
+        await self._write(sql, (machine, json.dumps(cause)))
 
     async def release(self, machine: str) -> None:
         """Forget a latch."""
-        await self._run(lambda: self._database.execute("DELETE FROM latches WHERE machine = ?", (machine,)))
+        await self._write("DELETE FROM latches WHERE machine = ?", (machine,))
 
     def setpoints(self) -> dict[str, tuple[Any, int]]:
         """Return value and source timestamp (ticks) of every kept set-point by path; for the start only."""
@@ -70,12 +76,54 @@ class State:
     async def keep_setpoint(self, path: str, value: Any, source_timestamp: int) -> None:
         """Keep a set-point's newest value."""
         sql = "INSERT OR REPLACE INTO setpoints VALUES (?, ?, ?)"
-        await self._run(lambda: self._database.execute(sql, (path, json.dumps(value), source_timestamp)))
+        await self._write(sql, (path, json.dumps(value), source_timestamp))
 
     async def audit(self, record: tuple[int, str, str, str, str, int, str]) -> None:
         """Append time (ticks), who, origin, action, arguments (JSON), StatusCode and message."""
         sql = "INSERT INTO audit (time, who, origin, action, arguments, status, message) VALUES (?, ?, ?, ?, ?, ?, ?)"
-        await self._run(lambda: self._database.execute(sql, record))
+        await self._write(sql, record)
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _write(self, sql: str, parameters: tuple[Any, ...]) -> None:
+        done: Future[None] = Future()
+        self._writes.put((sql, parameters, done))
+        await asyncio.wrap_future(done)
+
+    def _work(self) -> None:
+        """Commit what has come in since the last commit in one transaction: callers share the wait for the disk."""
+        while (write := self._writes.get()) is not None:
+            batch = [write]
+            while len(batch) < _MOST_AT_ONCE and not self._writes.empty():
+                following = self._writes.get()
+                if following is None:
+                    self._writes.put(None)
+                    break
+                batch.append(following)
+            try:
+                self._commit(batch)
+            except sqlite3.Error:
+                for single in batch:  # one that cannot be kept must not take the others with it
+                    self._commit_alone(single)
+
+    def _commit(self, batch: list[_Write]) -> None:
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            for sql, parameters, _ in batch:
+                self._database.execute(sql, parameters)
+        for _, _, done in batch:
+            _finish(done, None)
+
+    def _commit_alone(self, write: _Write) -> None:
+        try:
+            self._commit([write])
+        except sqlite3.Error as error:
+            _finish(write[2], error)
+
+
+def _finish(done: "Future[None]", error: sqlite3.Error | None) -> None:
+    """Answer a caller, unless it has given up waiting."""
+    if not done.set_running_or_notify_cancel():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)

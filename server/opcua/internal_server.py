@@ -16,6 +16,7 @@ from asyncua.server.subscription_service import SubscriptionService
 from asyncua.server.user_managers import UserManager
 
 from server.commands import Commands
+from server.opcua.fast_read import ReadPlans
 from server.opcua.methods import PlantMethods
 from server.opcua.rights import Rights
 from server.opcua.session import PlantSession, plant_user
@@ -44,6 +45,7 @@ class PlantInternalServer(InternalServer):
         self.method_service.stop()
         self.aspace = space
         self.rights = Rights(space, commands)
+        self.reads = ReadPlans(space, self.rights)
         self.methods = PlantMethods(space, commands)
         self.attribute_service = AttributeService(space)
         self.view_service = ViewService(space)

@@ -13,6 +13,7 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import PermissionRuleset, User, UserRole
 from asyncua.server.internal_session import InternalSession
+from asyncua.ua.ua_binary import nodeid_to_binary
 
 from server.security.principal import ANONYMOUS, Principal
 
@@ -73,6 +74,7 @@ class PlantSession(InternalSession):
         self.iserver.unregister_external_session(self)
         self.session_id = ua.NodeId(uuid.uuid4(), 1)
         self.auth_token = ua.NodeId(secrets.token_bytes(32), 0, ua.NodeIdType.ByteString)
+        self.token_on_the_wire = nodeid_to_binary(self.auth_token)
         self.iserver.register_external_session(self)
 
     @property

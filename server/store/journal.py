@@ -113,7 +113,9 @@ class Journal:
 
         objects: dict[int, Any] = {}
         if self._objects:
-            objects = {p - start: self._objects[p] for p in self._object_positions if start <= p < start + count}
+            held, asked = self._objects, range(start, start + count)
+            near = asked if count < len(held) else self._object_positions  # look through the fewer
+            objects = {p - start: held[p] for p in near if p in asked and p in held}
         return Batch(column(self._ids), column(self._bits), column(self._statuses), column(self._timestamps), objects)
 
     def cursor(self, name: str) -> "Cursor":

@@ -1,5 +1,6 @@
 """The columnar store: one record array a built-in type, each record the binary form of its DataValue."""
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -186,6 +187,10 @@ class Store:
         view.flags.writeable = False
         return view
 
+    def types(self, ids: Ids) -> NDArray[np.uint8]:
+        """Return the built-in type number of each variable."""
+        return self._type_of[ids]
+
     def rows(self, ids: Ids) -> NDArray[np.int64]:
         """Return the row of each id in the record array of its type."""
         return self._row_of[ids]
@@ -247,8 +252,16 @@ def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         return values
     if dtype.kind in "iu" and values.dtype.kind == "f":
         values = np.rint(values)
+    elif dtype.kind in "iu" and values.dtype == object:  # rounded as a column of floats is
+        values = np.array([_rounded(value) for value in values], object)
     with np.errstate(invalid="ignore", over="ignore"):
         return values.astype(dtype)
+
+
+def _rounded(value: Any) -> Any:
+    if not isinstance(value, float | np.floating):
+        return value
+    return round(value) if math.isfinite(value) else 0
 
 
 def _to_bits(column: NDArray[Any]) -> NDArray[np.uint64]:
