@@ -68,17 +68,8 @@ class _TypeBuilder:
             for latch in _LATCH:
                 self._free(latch.name, (*self.at, "variables", latch.name))
                 self.variables[latch.name] = latch
-        if section.nameplate:
-            for kind, names in (("variables", section.variables), ("commands", section.commands)):
-                if _NAMEPLATE in names:
-                    location = (*self.at, kind, _NAMEPLATE)
-                    raise self.yaml.error(location, "is the name of the object that carries the nameplate")
-        for name, variable in self.variables.items():
-            if variable.expression is not None:
-                location = (*self.at, "variables", name, "computed")
-                if not variable.expression.names:
-                    raise self.yaml.error(location, "reads no variable")
-                self._known(variable.expression, location, computed=True)
+        self._check_nameplate()
+        self._check_computed()
         commands = {name: self._command(name, command) for name, command in section.commands.items()}
         stop = None
         if section.emergency_stop is not None:
@@ -97,6 +88,20 @@ class _TypeBuilder:
             emergency_stop=stop,
             nameplate=section.nameplate,
         )
+
+    def _check_nameplate(self) -> None:
+        for kind, names in (("variables", self.section.variables), ("commands", self.section.commands)):
+            if self.section.nameplate and _NAMEPLATE in names:
+                location = (*self.at, kind, _NAMEPLATE)
+                raise self.yaml.error(location, "is the name of the object that carries the nameplate")
+
+    def _check_computed(self) -> None:
+        for name, variable in self.variables.items():
+            if variable.expression is not None:
+                location = (*self.at, "variables", name, "computed")
+                if not variable.expression.names:
+                    raise self.yaml.error(location, "reads no variable")
+                self._known(variable.expression, location, computed=True)
 
     def _free(self, name: str, location: tuple[str, ...]) -> None:
         if name in self.variables:

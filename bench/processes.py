@@ -14,17 +14,15 @@ from typing import Any
 
 import psutil
 
-from address_space.model import Role
 from bench import plants
 from bench.plants import Layout
 from bench.raw_client import RawClient
 from bench.wire import WireError
-from server.security.certificates import load_or_create
-from server.security.users import Users
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench" / "peers"
 USER = ("bench", "bench-password")
+_ROLES = ("Operator", "Engineer", "Supervisor")
 NAMES = {"plantree": "Plantree", "asyncua": "asyncua", "node": "node-opcua"}
 
 
@@ -56,7 +54,9 @@ def free_port() -> int:
 class Process:
     """A server process. `end` is sure: standard input closed, then SIGTERM, then SIGKILL, each to this pid alone."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.log = log
+        self._errors = log.open("wb")
         self.started = time.perf_counter()
         os.sched_setaffinity(0, SERVER_CORES)  # a child inherits it, all its threads with it
         try:
@@ -66,10 +66,12 @@ class Process:
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=self._errors,
                 text=True,
             )
         finally:
             os.sched_setaffinity(0, CLIENT_CORES)
+            self._errors.close()
         self._info = psutil.Process(self._process.pid)
 
     @property
@@ -93,7 +95,10 @@ class Process:
             raise BenchError("the server has no pipe")
         pipe.write(json.dumps(wanted) + "\n")
         pipe.flush()
-        return json.loads(answers.readline())
+        for line in answers:
+            if line.startswith("{"):  # node-opcua also prints warnings there
+                return json.loads(line)
+        raise BenchError("the server ended")
 
     def end(self) -> None:
         """End the process."""
@@ -120,7 +125,9 @@ class Server:
         self.path = "/plantree" if kind == "plantree" else ""
         self.user = USER if kind == "plantree" else None
         self._first = layout.machine_paths()[-1] + f".Setpoint{layout.setpoints}"
-        self.process = Process(_command(kind, layout, self.port, folder, plant), _environment(kind))
+        self.process = Process(
+            _command(kind, layout, self.port, folder, plant), folder / f"{kind}.log", _environment(kind)
+        )
 
     def connect(self, timeout: float = 60.0, *, user: bool = True) -> RawClient:
         """Open a session."""
@@ -131,7 +138,8 @@ class Server:
         deadline = self.process.started + limit
         while time.perf_counter() < deadline:
             if not self.process.running:
-                raise BenchError(f"{NAMES[self.kind]} ended while starting")
+                last = self.process.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
+                raise BenchError(f"{NAMES[self.kind]} ended while starting: {' '.join(last)}")
             try:
                 with self.connect(timeout=max(deadline - time.perf_counter(), 0.1), user=False) as client:
                     client.pump(client.read_request([self._first]), lambda _: None, 0, 1)
@@ -151,15 +159,26 @@ def serving(kind: str, layout: Layout, folder: Path, plant: Path | None = None) 
         server.process.end()
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """Return the settings that give a server its folders."""
+    return {"PLANTREE_DATA_DIR": str(folder / "data"), "PLANTREE_CERTS_DIR": str(folder / "certs")}
+
+
 def prepare(folder: Path) -> None:
-    """Make what a server has after its first start: its certificate, and the user that the bench signs in as."""
-    load_or_create(folder / "certs", host_names=[], years=5)
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    users = Users(folder / "data" / "users.sqlite", folder / "certs" / "users")
-    try:
-        users.add(*USER, [role for role in Role if role is not Role.Anonymous], replace=True)
-    finally:
-        users.close()
+    """Make the user that the bench signs in as, and start the server once, so that it has its certificate."""
+    command = [sys.executable, "-m", "server", "users", "add", USER[0], "--replace"]
+    command += [part for role in _ROLES for part in ("--role", role)]
+    subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment(folder)},
+        input=USER[1],
+        text=True,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    with serving("plantree", Layout(1, 1, 1), folder) as server:
+        server.wait_ready(60)
 
 
 def check_installed(kinds: Sequence[str]) -> None:

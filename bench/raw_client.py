@@ -10,7 +10,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
@@ -68,7 +68,7 @@ class RawClient:
             pass  # the server may have gone first
         self._socket.close()
 
-    def __enter__(self) -> "RawClient":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,7 +124,7 @@ class RawClient:
         return struct_from_binary(answer, Buffer(body))
 
     def pump(self, prepared: Prepared, check: Callable[[bytes], object], seconds: float, outstanding: int) -> int:
-        """Keep `outstanding` requests under way for some seconds; returns how many answers were checked."""
+        """Keep `outstanding` requests under way for some seconds; returns how many answers came, all checked."""
         answers, waiting = 0, deque[int]()
         for _ in range(outstanding):
             waiting.append(self.send(prepared))
@@ -134,8 +134,8 @@ class RawClient:
             if request_id != waiting.popleft():
                 raise WireError("answers came out of order")
             check(body)
+            answers += 1
             if time.perf_counter() < end:
-                answers += 1
                 waiting.append(self.send(prepared))
         return answers
 
@@ -150,9 +150,7 @@ class RawClient:
         """Prepare a write of one Double to many Values."""
         request = ua.WriteRequest()
         for identifier in identifiers:
-            data_value = ua.DataValue(ua.Variant(value, ua.VariantType.Double))
-            data_value.SourceTimestamp = data_value.ServerTimestamp = None
-            data_value.StatusCode_ = None
+            data_value = ua.DataValue(ua.Variant(value, ua.VariantType.Double), StatusCode=None)
             request.Parameters.NodesToWrite.append(
                 ua.WriteValue(ua.NodeId(identifier, NAMESPACE), ua.AttributeIds.Value, Value=data_value)
             )

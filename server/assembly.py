@@ -32,6 +32,9 @@ log = logs.get(__name__)
 
 SOURCE_KINDS = ("physics", "modbus_plc", "replay")
 
+_SETTLE_S = 1.0
+"""How long commands under way may take to end when the server stops."""
+
 
 class Plantree:
     """A whole server. `start` raises PlantError, SettingsError or StartError with one clear sentence."""
@@ -91,6 +94,7 @@ class Plantree:
         """End everything; what must survive is on the disk."""
         self.http.health.stopping("the server is stopping")
         await self.opcua.stop()
+        await self.commands.settle(_SETTLE_S)
         await self.supervisor.stop(timeout=1.5)
         await self.http.stop()
         self.close()

@@ -4,8 +4,8 @@ import asyncio
 import json
 import math
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from server.store.store import VALUE_DTYPES
 
 log = logs.get(__name__)
 
+T = TypeVar("T")
 Handler = Callable[[Command, tuple[Any, ...], Principal, str], Awaitable[tuple[Any, ...]]]
 
 
@@ -37,6 +38,7 @@ class Commands:
         self._handlers: dict[str, Handler] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._guards: list[Callable[[Command], None]] = []
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     def register(self, name: str, handler: Handler) -> None:
         """Let `handler` execute every command called `name`, without the machine's lock."""
@@ -48,8 +50,8 @@ class Commands:
 
     async def execute(self, path: str, arguments: Sequence[Any], principal: Principal, origin: str) -> tuple[Any, ...]:
         """Carry out `Plant.Generator1.Start`; returns its outputs. `origin` says from where, like `opcua 10.0.0.7`."""
-        status, message = quality.GOOD, ""
-        try:
+
+        async def work() -> tuple[Any, ...]:
             command = self._plant.commands.get(path)
             if command is None:
                 raise CommandError(quality.BAD_METHOD_INVALID, f"there is no command {path}")
@@ -58,24 +60,26 @@ class Commands:
                 raise CommandError(quality.BAD_USER_ACCESS_DENIED, f"{path} needs the role {needed}")
             values = check_arguments(command.declaration.arguments, arguments)
             return await self._dispatch(command, values, principal, origin)
-        except CommandError as error:
-            status, message = error.status, str(error)
-            raise
-        finally:
-            await self._audit(principal, origin, path, arguments, status, message)
+
+        return await self._finish(self._audited(work, principal, origin, path, arguments))
 
     async def put(
         self, variable: Variable, value: Any, principal: Principal, origin: str, source_timestamp: int | None = None
     ) -> None:
         """Write a set-point: role, type and range checked, actuated by its source, then stored and kept."""
-        status, message = quality.GOOD, ""
-        try:
+
+        async def work() -> None:
             await self._put(variable, value, principal, source_timestamp)
-        except CommandError as error:
-            status, message = error.status, str(error)
-            raise
-        finally:
-            await self._audit(principal, origin, variable.path, [value], status, message)
+
+        await self._finish(self._audited(work, principal, origin, variable.path, [value]))
+
+    async def settle(self, patience: float) -> None:
+        """Wait until what is under way has ended, at most `patience` seconds; then cancel the rest."""
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=patience)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def restore(self) -> None:
         """Bring kept set-points back into the store; those that no longer fit the plant file are left out."""
@@ -88,6 +92,38 @@ class Commands:
                 self._store_setpoint(variable, _checked(variable, value), stamp)
             except CommandError as error:
                 log.warning("kept set-point no longer fits", path=path, error=str(error))
+
+    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do work to its end, though its caller be cancelled: a client that goes away must not leave half a command."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _audited(
+        self,
+        work: Callable[[], Awaitable[T]],
+        principal: Principal,
+        origin: str,
+        action: str,
+        arguments: Sequence[Any],
+    ) -> T:
+        """Do work and record what became of it; whatever it raises comes out as a CommandError."""
+        status, message = quality.GOOD, ""
+        try:
+            return await work()
+        except CommandError as error:
+            status, message = error.status, str(error)
+            raise
+        except asyncio.CancelledError:
+            status, message = quality.BAD_SHUTDOWN, "the server stopped"
+            raise
+        except Exception as error:
+            log.error("command broke", action=action, exc_info=error)
+            status, message = quality.BAD_UNEXPECTED_ERROR, f"{type(error).__name__}: {error}"
+            raise CommandError(status, message) from error
+        finally:
+            await self._audit(principal, origin, action, arguments, status, message)
 
     async def _dispatch(
         self, command: Command, values: tuple[Any, ...], principal: Principal, origin: str
@@ -206,7 +242,7 @@ def fits_type(builtin: BuiltinType, value: Any) -> bool:
     if isinstance(value, bool):
         return False
     if builtin in (BuiltinType.Float, BuiltinType.Double):
-        return isinstance(value, int | float) and math.isfinite(value)
+        return isinstance(value, int | float) and abs(value) <= float(np.finfo(VALUE_DTYPES[builtin]).max)
     if not isinstance(value, int):
         return False
     limits = np.iinfo(VALUE_DTYPES[builtin])

@@ -8,18 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from address_space.expressions import Expression
-from address_space.model import Plant
+from address_space.model import BuiltinType, Plant
 from server.quality import BAD_OUT_OF_RANGE, is_bad, worst
 from server.store import Store
+from server.store.store import VALUE_DTYPES
 
 
 @dataclass(frozen=True)
 class _Group:
-    """One computed variable of m machines: ids of its inputs and of itself, each of shape (m,)."""
+    """One computed variable of m machines: ids of its inputs and of itself, each of shape (m,); its type's limits."""
 
     expression: Expression
     inputs: dict[str, NDArray[np.int64]]
     outputs: NDArray[np.int64]
+    limits: tuple[float, float]
 
 
 class Computed:
@@ -33,11 +35,14 @@ class Computed:
         """Follow the journal until cancelled."""
         cursor = self._store.journal.cursor("computed")
         try:
-            for group in self._groups:
-                self._evaluate(group, np.ones(len(group.outputs), np.bool_))
+            lost = -1
             while True:
+                changed = cursor.read(max_rows=self._store.journal.rows).ids
+                if cursor.lost != lost:  # at the start, and when some changes were overwritten unread
+                    lost = cursor.lost
+                    changed = np.arange(len(self._store))
+                self.follow(changed)
                 await cursor.wait()
-                self.follow(cursor.read(max_rows=self._store.journal.rows).ids)
                 await asyncio.sleep(0)
         finally:
             cursor.close()
@@ -59,7 +64,10 @@ class Computed:
         values = group.expression({name: store.values(column) for name, column in ids.items()})
         statuses = worst([store.statuses(column) for column in ids.values()])
         stamps = np.max([store.source_timestamps(column) for column in ids.values()], axis=0)
-        statuses[~is_bad(statuses) & ~np.isfinite(values)] = BAD_OUT_OF_RANGE
+        least, most = group.limits
+        with np.errstate(invalid="ignore"):
+            fits = (np.rint(values) >= least) & (np.rint(values) <= most)
+        statuses[~is_bad(statuses) & ~fits] = BAD_OUT_OF_RANGE
         store.write(group.outputs[rows], values, stamps, statuses)
 
 
@@ -74,4 +82,10 @@ def _groups(plant: Plant) -> Iterator[_Group]:
             expression = declaration.expression
             if expression is not None and expression.names:
                 inputs = {used: first + offsets[used] for used in expression.names}
-                yield _Group(expression, inputs, first + offsets[name])
+                yield _Group(expression, inputs, first + offsets[name], _limits(declaration.type))
+
+
+def _limits(builtin: BuiltinType) -> tuple[float, float]:
+    dtype = np.dtype(VALUE_DTYPES[builtin])
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    return float(limits.min), float(limits.max)

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -62,6 +63,7 @@ class EmergencyStops:
         self._sources = sources
         self._causes: dict[str, Cause] = {}
         self._resets: dict[str, _Reset] = {}
+        self._stops: Counter[str] = Counter()
         commands.register("EmergencyStop", self._on_stop)
         commands.register("ResetEmergencyStop", self._on_reset)
         commands.guard(self._refuse_start)
@@ -84,30 +86,41 @@ class EmergencyStops:
 
     async def assert_latches(self, source: str) -> None:
         """Have a source stop its latched machines: called whenever it has started."""
-        for machine in self._machines(self._plant.root):
-            if machine.source == source and self.latched(machine):
-                await self._act(machine, active=True)
+        latched = [m for m in self._machines(self._plant.root) if m.source == source and self.latched(m)]
+        failures = await asyncio.gather(*(self._act(m, active=True) for m in latched), return_exceptions=True)
+        for failure in failures:
+            if failure is not None:
+                raise failure
 
     async def run(self) -> None:
-        """Watch the physical buttons: a pressed one latches its machine."""
+        """Watch the physical buttons: a pressed one latches its machine, be it pressed ever so shortly."""
         buttons = {
             machine.variables[stop.button].id: machine
             for machine in self._plant.objects
             if (stop := machine.type.emergency_stop) is not None and stop.button is not None
         }
         cursor = self._store.journal.cursor("emergency stop buttons")
-        watched = np.fromiter(buttons, np.int64, len(buttons))
+        ids = np.fromiter(buttons, np.int64, len(buttons))
+        watched = np.zeros(len(self._store), np.bool_)
+        watched[ids] = True
+        pressed = ids[self._store.values(ids) == 1]
         try:
             while True:
-                for id_ in watched[self._store.values(watched) == 1].tolist():
-                    machine = buttons[id_]
-                    if machine.path not in self._causes:
-                        cause = Cause("button pressed", "button", machine.path, now_ticks())
-                        await self._stop(machine, cause)
+                await asyncio.gather(*(self._press(buttons[id_]) for id_ in pressed.tolist()))
                 await cursor.wait()
-                cursor.read(max_rows=self._store.journal.rows)
+                batch = cursor.read(max_rows=self._store.journal.rows)
+                rows = watched[batch.ids] & (batch.bits == 1) & ~quality.is_bad(batch.statuses)
+                pressed = np.union1d(batch.ids[rows], ids[self._store.values(ids) == 1])
         finally:
             cursor.close()
+
+    async def _press(self, machine: Machine) -> None:
+        if machine.path in self._causes:
+            return
+        try:
+            await self._stop(machine, Cause("button pressed", "button", machine.path, now_ticks()))
+        except CommandError as error:
+            log.error("the emergency stop of a button is not complete", machine=machine.path, error=str(error))
 
     async def _on_stop(
         self, command: Command, arguments: tuple[Any, ...], principal: Principal, origin: str
@@ -120,6 +133,7 @@ class EmergencyStops:
         first = target.path not in self._causes
         if first:
             self._causes[target.path] = cause
+        self._stops[target.path] += 1
         self._resets.pop(target.path, None)
         self._show(target)
         machines = self._machines(target)
@@ -128,12 +142,7 @@ class EmergencyStops:
         )
         if first:
             log.warning("emergency stop", machine=target.path, reason=cause.reason, by=cause.by, origin=cause.origin)
-            try:
-                await self._state.latch(target.path, asdict(cause))
-            except sqlite3.Error as error:
-                log.error("emergency stop is latched but would not survive a restart", error=str(error))
-                message = f"{target.path} is stopped, but the latch could not be kept on disk: {error}"
-                raise CommandError(quality.BAD_RESOURCE_UNAVAILABLE, message) from error
+        await self._keep(target)
         unreached = [
             f"{machine.path} ({failure})"
             for machine, failure in zip(machines, failures, strict=True)
@@ -142,6 +151,18 @@ class EmergencyStops:
         if unreached:
             message = f"latched, and stopped again as soon as it answers: {', '.join(unreached)}"
             raise CommandError(quality.BAD_NO_COMMUNICATION, message)
+
+    async def _keep(self, target: Machine) -> None:
+        """Keep the latch on disk: with every stop, for the first one may have found the disk full."""
+        cause = self._causes.get(target.path)
+        if cause is None:
+            return
+        try:
+            await self._state.latch(target.path, asdict(cause))
+        except sqlite3.Error as error:
+            log.error("emergency stop is latched but would not survive a restart", error=str(error))
+            message = f"{target.path} is stopped, but the latch could not be kept on disk: {error}"
+            raise CommandError(quality.BAD_RESOURCE_UNAVAILABLE, message) from error
 
     async def _on_reset(
         self, command: Command, arguments: tuple[Any, ...], principal: Principal, _origin: str
@@ -160,28 +181,32 @@ class EmergencyStops:
         if reset is None or time.monotonic() > reset.until:
             message = f"no reset of {target.path} waits for confirmation: call with an empty code first"
             raise CommandError(quality.BAD_INVALID_STATE, message)
-        if not secrets.compare_digest(reset.code, code.upper()) or reset.by != principal.name:
+        if not secrets.compare_digest(reset.code.encode(), code.upper().encode()) or reset.by != principal.name:
             message = "the code is not the one that was given to you: call with an empty code for a new one"
             raise CommandError(quality.BAD_INVALID_ARGUMENT, message, (quality.BAD_OUT_OF_RANGE,))
         await self._release(target)
         return ("",)
 
     async def _release(self, target: Machine) -> None:
-        """Forget on disk first: a latch that cannot be removed there stays."""
+        """Forget on disk first: a latch that cannot be removed there stays, and so does one that is set meanwhile."""
+        stops = self._stops[target.path]
         try:
             await self._state.release(target.path)
         except sqlite3.Error as error:
             message = f"the latch of {target.path} could not be released on disk: {error}"
             raise CommandError(quality.BAD_RESOURCE_UNAVAILABLE, message) from error
+        if self._stops[target.path] != stops:
+            raise CommandError(quality.BAD_INVALID_STATE, f"{target.path} was stopped again while it was being reset")
         cause = self._causes.pop(target.path)
-        freed = [machine for machine in self._machines(target) if not self.latched(machine)]
+        machines = self._machines(target)
         try:
-            for machine in freed:
-                await self._act(machine, active=False)
-        except CommandError:
-            self._causes[target.path] = cause
-            await self._state.latch(target.path, asdict(cause))
-            await asyncio.gather(*(self._act(machine, active=True) for machine in freed), return_exceptions=True)
+            for machine in machines:
+                if not self.latched(machine):  # asked each time: a stop may come while another machine is released
+                    await self._act(machine, active=False)
+        except Exception:
+            self._causes.setdefault(target.path, cause)
+            await asyncio.gather(*(self._act(machine, active=True) for machine in machines), return_exceptions=True)
+            await self._keep(target)
             raise
         log.warning("emergency stop released", machine=target.path)
         self._show(target)
@@ -191,8 +216,10 @@ class EmergencyStops:
             stop = machine.type.emergency_stop
             if stop is None:
                 continue
-            if stop.button is not None and self._store.value(machine.variables[stop.button].id) is True:
-                raise CommandError(quality.BAD_INVALID_STATE, f"the button of {machine.path} is still pressed")
+            if stop.button is not None and self._store.value(machine.variables[stop.button].id) is not False:
+                raise CommandError(
+                    quality.BAD_INVALID_STATE, f"the button of {machine.path} is pressed, or not known not to be"
+                )
             if stop.standstill is not None:
                 ids = {name: np.array([machine.variables[name].id]) for name in stop.standstill.names}
                 columns = {name: self._store.values(id_) for name, id_ in ids.items()}
@@ -206,9 +233,10 @@ class EmergencyStops:
             raise CommandError(quality.BAD_INVALID_STATE, message)
 
     def _machines(self, target: Machine) -> tuple[Machine, ...]:
-        """Return the machines that a stop of `target` stops: itself, or for the plant every one that can be."""
-        chosen = self._plant.machines if target is self._plant.root else (target,)
-        return tuple(machine for machine in chosen if machine.type.emergency_stop is not None)
+        """Return the machines that a stop of `target` stops: itself, or for the plant every one that is fed."""
+        if target is not self._plant.root:
+            return (target,)
+        return tuple(m for m in self._plant.machines if m.type.emergency_stop is not None and m.source is not None)
 
     async def _act(self, machine: Machine, *, active: bool) -> None:
         source = self._sources.get(machine.source or "")

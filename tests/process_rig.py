@@ -71,7 +71,9 @@ class PlantreeProcess:
         return f"opc.tcp://127.0.0.1:{self.port}/plantree"
 
     def start(self) -> Self:
-        """Start; returns once /healthz answers 200."""
+        """Start; returns once /healthz answers 200, at once when it runs already."""
+        if self.process is not None and self.process.poll() is None:
+            return self
         command = [sys.executable, "-m", "server", *map(str, self.arguments)]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=log, stderr=log)

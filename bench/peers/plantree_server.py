@@ -1,4 +1,4 @@
-"""This server on a given plant file, with a driver in its process that makes variables change."""
+"""Plantree on a given plant file, with a driver in its process that makes variables change."""
 
 import argparse
 import asyncio

@@ -42,8 +42,8 @@ class LinkDownError(Exception):
 class ExceptionResponseError(Exception):
     """The PLC answered with an exception; `code` as in Modbus application protocol 7."""
 
-    def __init__(self, code: int) -> None:
-        super().__init__(f"exception response 0x{code:02X}")
+    def __init__(self, code: int, what: str) -> None:
+        super().__init__(f"exception response 0x{code:02X} for {what}")
         self.code = code
 
 
@@ -181,7 +181,7 @@ class Connection:
             return read(address, count=count, device_id=self._unit_id)
 
         async with self._turns.take(priority):
-            response = await self._request(ask)
+            response = await self._request(ask, f"{count} from {table} {address}")
             payload = response.payload if isinstance(response, _ReadResponse) else b""
             expected = (count + 7) // 8 if table.of_bits else 2 * count
             if len(payload) != expected:
@@ -201,7 +201,7 @@ class Connection:
             return client.write_registers(address, values, device_id=self._unit_id)
 
         async with self._turns.take(priority):
-            response = await self._request(ask)
+            response = await self._request(ask, f"{table} {address}")
             echo = [int(bit) for bit in response.bits] or list(response.registers) or [response.count]
             self._check_echo(response, address, echo == (values if len(values) == 1 else [len(values)]))
 
@@ -218,14 +218,14 @@ class Connection:
             )
 
         async with self._turns.take(priority):
-            self._check_echo(await self._request(ask), address, same=True)
+            self._check_echo(await self._request(ask, f"holding {address}, bit {bit}"), address, same=True)
 
     def _check_echo(self, response: ModbusPDU, address: int, same: bool) -> None:
         if response.address != address or not same:
             self.close()
             raise self.fault(f"the answer to a write to {address} is not its echo")
 
-    async def _request(self, ask: Callable[[AsyncModbusTcpClient], Awaitable[ModbusPDU]]) -> ModbusPDU:
+    async def _request(self, ask: Callable[[AsyncModbusTcpClient], Awaitable[ModbusPDU]], what: str) -> ModbusPDU:
         client = self._client
         if client is None or not client.connected:
             raise LinkDownError(self._fault or "not connected")
@@ -238,7 +238,7 @@ class Connection:
             self.close()
             raise self.fault(reason) from error
         if response.isError():
-            failure = ExceptionResponseError(response.exception_code)
+            failure = ExceptionResponseError(response.exception_code, what)
             self.fault(str(failure))
             raise failure
         return response
@@ -288,14 +288,19 @@ async def _cancellable(pending: Awaitable[_T]) -> _T:
 
 
 def _nonsense(data: bytes, request: bytes) -> str:
-    """Say what is wrong with the beginning of an answer to `request`; '' for nothing so far."""
-    if any(data[2:4]):
-        return f"the answer is no Modbus TCP: protocol identifier 0x{data[2:4].hex()}"
-    if len(data) <= _MBAP:
-        return ""
-    if data[:2] != request[:2]:  # late: pymodbus drops it, unless it has no transaction identifier
-        return "" if any(data[:2]) else "an answer without transaction identifier"
-    return _wrong_pdu(int.from_bytes(data[4:6], "big"), data[_MBAP], request[_MBAP])
+    """Say what is wrong with what came since `request`; '' for nothing so far. Late answers are left to pymodbus."""
+    while len(data) > _MBAP:
+        length = int.from_bytes(data[4:6], "big")
+        if any(data[2:4]):
+            return f"the answer is no Modbus TCP: protocol identifier 0x{data[2:4].hex()}"
+        if not 3 <= length <= 254:  # 3.1.3: a PDU has at most 253 bytes, and the unit identifier counts too
+            return f"an answer of length {length}"
+        if data[:2] == request[:2]:
+            return _wrong_pdu(length, data[_MBAP], request[_MBAP])
+        if not any(data[:2]):
+            return "an answer without transaction identifier"
+        data = data[6 + length :]
+    return ""
 
 
 def _wrong_pdu(length: int, code: int, asked: int) -> str:
@@ -304,6 +309,6 @@ def _wrong_pdu(length: int, code: int, asked: int) -> str:
         return "" if length == _EXCEPTION_LENGTH else f"an exception response of length {length}"
     if code != asked:
         return f"the answer has function code {code}, the request {asked}"
-    if not 3 <= length <= 254 or length != _ECHO_LENGTHS.get(code, length):  # 3.1.3: a PDU has at most 253 bytes
+    if length != _ECHO_LENGTHS.get(code, length):
         return f"an answer of length {length} to function code {code}"
     return ""

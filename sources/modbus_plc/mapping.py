@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from address_space.model import BuiltinType, Machine, Plant, Variable
+from address_space.model import BuiltinType, Feed, Machine, Plant, Variable
 from server.quality import BAD_OUT_OF_RANGE, BAD_SENSOR_FAILURE, GOOD
 from sources.modbus_plc.registers import Bytes, Group, Point, group
 from sources.modbus_plc.settings import RegisterType, Settings, Table, location
@@ -198,6 +198,9 @@ def _check_points(plant: Plant, source: str, machine: Machine, points: Mapping[s
         if point.end > 65536:
             last = point.end - 1
             raise error("address", f"{register.type} at {register.address} ends at {last}, beyond 65535")
+        if variable.declaration.feed not in {Feed.SOURCE, Feed.SETPOINT}:
+            where = location(plant, source, ("registers", name))
+            raise plant.error(where, f"{name} is the server's own: no register feeds it")
         if variable.declaration.type in {BuiltinType.String, BuiltinType.DateTime}:
             raise error("type", f"{name} is a {variable.declaration.type.name}, which registers cannot hold")
         if variable.declaration.writable and not register.table.writable:

@@ -20,10 +20,10 @@ class SimulatedPlc:
 
     def __init__(self, settings: Settings, simulate: Simulate, default_seed: int) -> None:
         self._map = settings.model_dump_json(include=set(RegisterMap.model_fields))
-        self._arguments = ["--host", settings.host, "--port", str(settings.port), "--map", "-"]
-        self._arguments += ["--button", str(simulate.button)]
-        self._arguments += ["--seed", str(default_seed if simulate.seed is None else simulate.seed)]
-        self._arguments += ["--autostart"] if simulate.autostart else []
+        self.arguments = ["--host", settings.host, "--port", str(settings.port), "--map", "-"]
+        self.arguments += ["--button", str(simulate.button)]
+        self.arguments += ["--seed", str(default_seed if simulate.seed is None else simulate.seed)]
+        self.arguments += ["--autostart"] if simulate.autostart else []
         self._process: asyncio.subprocess.Process | None = None
         self._port = 0
 
@@ -44,7 +44,7 @@ class SimulatedPlc:
             sys.executable,
             "-m",
             "sources.modbus_plc.simulator",
-            *self._arguments,
+            *self.arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,

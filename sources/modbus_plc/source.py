@@ -26,7 +26,7 @@ from server.store import now_ticks
 from sources.modbus_plc.connection import Connection, ExceptionResponseError, LinkDownError, Priority
 from sources.modbus_plc.mapping import Block, plan
 from sources.modbus_plc.registers import boolean, encode_value
-from sources.modbus_plc.settings import Backoff, Write, read_settings
+from sources.modbus_plc.settings import Backoff, Table, Write, read_settings
 from sources.modbus_plc.simulated import SimulatedPlc
 
 ILLEGAL_DATA_ADDRESS = 2
@@ -56,6 +56,7 @@ class ModbusPlc:
         self._wake = asyncio.Event()
         self._connection = Connection(self.settings.unit_id, self.settings.timeout, self._wake.set)
         self._failures = 0
+        self._refusals: dict[tuple[Table, int], int] = {}  # blocks that the PLC answers with an exception
         self._stops = 0  # emergency stops asked for: a reset does not undo one that came after it
         self._latched = False
         self._latch_due = False
@@ -197,16 +198,25 @@ class ModbusPlc:
         try:
             memory = await self._connection.read(block.table, block.address, block.count, Priority.POLL)
         except ExceptionResponseError as error:
-            illegal = error.code == ILLEGAL_DATA_ADDRESS
-            status = BAD_CONFIGURATION_ERROR if illegal else BAD_DEVICE_FAILURE
-            now = now_ticks()
-            for column in block.columns:
-                self._store.write(column.ids, column.last, now, np.full(len(column.ids), status, np.uint32))
+            self._refused(block, error)
             return
+        if self._refusals.pop((block.table, block.address), None) is not None:
+            log.info("PLC answers again", source=self.name, table=block.table.value, address=block.address)
         now = now_ticks()
         for column in block.columns:
             values, statuses = column.decode(memory)
             self._store.write(column.ids, values, now, statuses)
+
+    def _refused(self, block: Block, error: ExceptionResponseError) -> None:
+        """Mark the block's variables; logged when it is another exception than last time."""
+        at = (block.table, block.address)
+        if self._refusals.get(at) != error.code:
+            log.warning("PLC refuses a read", source=self.name, error=str(error))
+        self._refusals[at] = error.code
+        status = BAD_CONFIGURATION_ERROR if error.code == ILLEGAL_DATA_ADDRESS else BAD_DEVICE_FAILURE
+        now = now_ticks()
+        for column in block.columns:
+            self._store.write(column.ids, column.last, now, np.full(len(column.ids), status, np.uint32))
 
     async def _back_off(self, error: Exception) -> None:
         was_connected = self._failures == 0

@@ -11,7 +11,7 @@ const print = process.stdout.write.bind(process.stdout);
 process.stdout.write = process.stderr.write.bind(process.stderr);
 
 const opcua = await import("node-opcua");
-const { dump, dumpNodeset, plain, statusName } = await import("./nodes.mjs");
+const { dump, dumpNodeset, plain, statusName, walk } = await import("./nodes.mjs");
 
 const connections = new Map();
 let lastConnection = 0;
@@ -93,6 +93,10 @@ const operations = {
         return dump(get(connection).session, options);
     },
 
+    async walk({ connection, root }) {
+        return walk(get(connection).session, root);
+    },
+
     async nodeset({ file, ...options }) {
         return dumpNodeset(file, options);
     },
@@ -121,10 +125,13 @@ const operations = {
         return { status: found.statusCode.name, targets: (found.targets ?? []).map((it) => it.targetId.toString()) };
     },
 
-    // nodes: [[nodeId, attribute name]]
-    async read({ connection, nodes }) {
-        const items = nodes.map(([nodeId, attribute]) => ({ nodeId, attributeId: opcua.AttributeIds[attribute] }));
-        return (await get(connection).session.read(items)).map(plain);
+    // nodes: [[nodeId, attribute name]]; `timestamps` and `maxAge` go into the request as they are.
+    async read({ connection, nodes, timestamps = "Both", maxAge = 0 }) {
+        const nodesToRead = nodes.map(([nodeId, attribute]) => ({ nodeId, attributeId: opcua.AttributeIds[attribute] }));
+        const timestampsToReturn = opcua.TimestampsToReturn[timestamps];
+        const request = new opcua.ReadRequest({ nodesToRead, timestampsToReturn, maxAge });
+        const response = await get(connection).session.performMessageTransaction(request);
+        return response.results.map(plain);
     },
 
     // `array` wraps the value as an array of its type; timestamps are not sent unless `stamp` is given.

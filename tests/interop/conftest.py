@@ -46,7 +46,9 @@ def trusting(identity: Identity) -> Callable[[PlantreeProcess], PlantreeProcess]
 
 
 @pytest.fixture(scope="session")
-def server(plantree_process: Callable[..., PlantreeProcess], trusting: Callable[..., PlantreeProcess]) -> PlantreeProcess:
+def server(
+    plantree_process: Callable[..., PlantreeProcess], trusting: Callable[..., PlantreeProcess]
+) -> PlantreeProcess:
     """Return the server of the default plant, with USERS and with the client trusted."""
     return trusting(plantree_process(users=USERS))
 
@@ -64,6 +66,12 @@ def sessions(node: NodeClient, server: PlantreeProcess, identity: Identity) -> I
     yield session
     for connection in made.values():
         connection.close()
+
+
+@pytest.fixture
+def fresh(node: NodeClient, server: PlantreeProcess, identity: Identity) -> Sessions:
+    """Return a function from a user's name to a new session, to be closed by who asked for it."""
+    return lambda name: connect(node, server.endpoint, identity, credentials(name))
 
 
 def credentials(name: str | None) -> tuple[str, str] | None:

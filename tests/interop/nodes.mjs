@@ -13,7 +13,7 @@ const ATTRIBUTES = {
 };
 const BASE = ["NodeClass", "BrowseName", "DisplayName", "Description"];
 
-// Walk from `roots` along hierarchical references: {nodeId: {attributes..., references: [[type, forward, target]]}}.
+// Walk from `roots` along every reference: {nodeId: {attributes..., references: [[type, forward, target]]}}.
 // Nodes outside namespace `index` are not walked through, but for the roots.
 export async function dump(session, { roots, index = PLANT_INDEX }) {
     const nodes = {};
@@ -42,13 +42,13 @@ export async function dump(session, { roots, index = PLANT_INDEX }) {
                 }
             }
         });
-        await readAttributes(session, layer, nodes, canonical);
+        await readAttributes(session, layer, nodes, canonical, index);
         layer = next;
     }
     return nodes;
 }
 
-async function readAttributes(session, ids, nodes, canonical) {
+async function readAttributes(session, ids, nodes, canonical, index) {
     const base = await readAll(session, ids.map((id) => [id, BASE]));
     const special = await readAll(session, ids.map((id, position) => {
         const nodeClass = opcua.NodeClass[base[position].NodeClass.value.value];
@@ -60,8 +60,25 @@ async function readAttributes(session, ids, nodes, canonical) {
             node[name] = name === "Value" ? plain(dataValue) : plain(dataValue).value;
         }
         node.NodeClass = opcua.NodeClass[node.NodeClass];
+        node.BrowseName = node.BrowseName?.replace(new RegExp(`^${index}:`), `${PLANT_INDEX}:`);
         if (node.DataType) node.DataType = canonical(node.DataType);
     });
+}
+
+// Every node that hierarchical references reach from `root`, in all namespaces: {nodeId: browse status}.
+export async function walk(session, root) {
+    const statuses = {};
+    let layer = [root];
+    while (layer.length) {
+        const found = await opcua.browseAll(session, layer.map((nodeId) => ({
+            nodeId, browseDirection: opcua.BrowseDirection.Forward, includeSubtypes: true, resultMask: 63,
+            nodeClassMask: 0, referenceTypeId: "i=33",
+        })));
+        layer.forEach((id, position) => { statuses[id] = found[position].statusCode.name; });
+        const targets = found.flatMap((result) => (result.references ?? []).map((it) => it.nodeId.toString()));
+        layer = [...new Set(targets)].filter((id) => !(id in statuses));
+    }
+    return statuses;
 }
 
 async function readAll(session, wanted) {

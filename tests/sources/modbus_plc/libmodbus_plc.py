@@ -2,7 +2,8 @@
 
 Each line in is a JSON array, each line out the JSON answer:
 `["set", TABLE, ADDRESS, [VALUE...]]`, `["get", TABLE, ADDRESS, COUNT]`, or `["requests"]`: the requests since the
-last such line, as [function code, address, count or value]. The first line out is the port. It ends when its standard input closes.
+last such line, as [function code, address, count or value]. The first line out is the port. It ends when its
+standard input closes.
 """
 
 import ctypes

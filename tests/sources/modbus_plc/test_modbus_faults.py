@@ -132,7 +132,8 @@ async def test_the_source_ends_whenever_it_is_cancelled(tmp_path: Path) -> None:
         rig = Rig(make_plant(tmp_path, VARIABLES, OPTIONS), port=plc.port, period=0.001)
         for steps in range(40):
             task = asyncio.create_task(rig.source.run())
-            await rig.until(lambda: rig.source.connected or task.done()) if steps % 2 else await asyncio.sleep(0)
+            if steps % 2:
+                await eventually(lambda: rig.source.connected)
             for _ in range(steps):
                 await asyncio.sleep(0)
             task.cancel()
@@ -147,7 +148,7 @@ Answer = Callable[[bytes], bytes | None]
 
 
 def frame(request: bytes, pdu: bytes, **header: int) -> bytes:
-    """An answer to `request` with MBAP header, any field of which can be wrong."""
+    """Return an answer to `request` with MBAP header, any field of which can be wrong."""
     transaction = header.get("transaction", int.from_bytes(request[:2], "big"))
     protocol, unit = header.get("protocol", 0), header.get("unit", request[6])
     length = header.get("length", len(pdu) + 1)
@@ -189,7 +190,7 @@ NONSENSE: dict[str, Answer] = {
     "half a frame": lambda request: frame(request, GOOD_PDU)[:9],
     "the request": lambda request: request,
     "nonsense behind a late answer": lambda request: (
-        frame(request, GOOD_PDU, transaction=1) + frame(request, b"\x63\x00")
+        frame(request, GOOD_PDU, transaction=0x7777) + frame(request, b"\x63\x00")
     ),
     "more than a frame can have": lambda request: frame(request, GOOD_PDU, transaction=0x7777) * 50,
 }

@@ -143,6 +143,7 @@ def test_an_integer_variable_is_rounded_not_truncated(tmp_path: Path) -> None:
 
 
 MIXED: dict[str, Any] = {"A": FLOAT, "B": FLOAT, "T": {"type": "String"}, "S": {**FLOAT, "access": "write"}}
+MIXED["C"] = {**FLOAT, "computed": "A + B"}
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,7 @@ MIXED: dict[str, Any] = {"A": FLOAT, "B": FLOAT, "T": {"type": "String"}, "S": {
         ({"A": holding(7, "bool", bit=3), "B": holding(7)}, "B.address", "B shares holding 7 with A"),
         ({"A": holding(7, "bool", bit=3), "B": holding(7, "bool", bit=3)}, "B.address", "B shares holding 7 with A"),
         ({"A": coil(4), "B": coil(4)}, "B.address", "B shares coil 4 with A"),
+        ({"C": holding(0)}, "C", "C is the server's own: no register feeds it"),
         ({"Speedo": holding(0)}, "Speedo", "LineType has no variable Speedo"),
         ({"A": holding(65533, "float64")}, "A.address", "float64 at 65533 ends at 65536, beyond 65535"),
         ({"A": holding(65536)}, "A.address", "input should be less than or equal to 65535 (it is 65536)"),

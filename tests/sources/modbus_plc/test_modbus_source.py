@@ -220,12 +220,17 @@ async def test_emergency_stop_and_release(rig: Rig, plc: LibmodbusPlc) -> None:
     assert await plc.get("coil", 60, 2) == [1, 1]
 
 
-async def test_a_block_that_the_plc_does_not_have_is_a_configuration_error(rig: Rig) -> None:
+async def test_a_block_that_the_plc_does_not_have_is_a_configuration_error(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
     await rig.until(lambda: rig.status("Beyond") == BAD_CONFIGURATION_ERROR)
     await rig.until(lambda: rig.status("Setpoint") == GOOD)
     assert rig.source.connected
     assert rig.source.errors > 0
-    assert "0x02" in rig.source.last_error
+    assert rig.source.last_error == "exception response 0x02 for 1 from holding 5000"
+    caplog.clear()
+    await rig.until_polled("Beyond")
+    assert "PLC refuses a read" not in caplog.text, "said once, not at every poll"
 
 
 async def test_a_sensor_that_says_nan_is_bad_until_it_recovers(rig: Rig, plc: LibmodbusPlc) -> None:

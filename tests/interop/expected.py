@@ -1,0 +1,120 @@
+"""What a client must find, derived from the plant file by its own rules and not by the server's code."""
+
+from dataclasses import dataclass, field
+
+from address_space import Machine, Plant
+from address_space.load import NAMEPLATE
+from address_space.model import CommandDeclaration, MachineType, VariableDeclaration
+
+HAS_COMPONENT, HAS_PROPERTY, HAS_SUBTYPE, ORGANIZES = "ns=0;i=47", "ns=0;i=46", "ns=0;i=45", "ns=0;i=35"
+HAS_TYPE, HAS_RULE, HAS_NOTIFIER = "ns=0;i=40", "ns=0;i=37", "ns=0;i=48"
+MANDATORY, OPTIONAL = "ns=0;i=78", "ns=0;i=80"
+PROPERTY_TYPE, FOLDER_TYPE, BASE_OBJECT_TYPE, ENUMERATION = "ns=0;i=68", "ns=0;i=61", "ns=0;i=58", "ns=0;i=29"
+BASE_DATA_VARIABLE, ANALOG_UNIT_RANGE = "ns=0;i=63", "ns=0;i=17570"
+OBJECTS, SERVER = "ns=0;i=85", "ns=0;i=2253"
+RANGE, EU_INFORMATION, ARGUMENT, LOCALIZED_TEXT = "ns=0;i=884", "ns=0;i=887", "ns=0;i=296", "ns=0;i=21"
+NAMEPLATE_TYPES = {"Manufacturer": 21, "Model": 21, "ComponentName": 21, "YearOfConstruction": 5}  # others: String, 12
+
+Reference = tuple[str, bool, str]
+"""Reference type, whether forward, target."""
+
+
+@dataclass
+class Expected:
+    """One node: its attributes by name, and every reference of it."""
+
+    attributes: dict[str, object]
+    references: set[Reference] = field(default_factory=set)
+
+
+class ExpectedNodes(dict[str, Expected]):
+    """Every node of a plant by NodeId."""
+
+    def __init__(self, plant: Plant) -> None:
+        super().__init__()
+        self.plant = plant
+        for enumeration in plant.enumerations.values():
+            node = self._add(enumeration.name, "DataType", enumeration.name, IsAbstract=False)
+            node.references |= {(HAS_SUBTYPE, False, ENUMERATION)}
+            self._property(enumeration.name, "EnumStrings", LOCALIZED_TEXT, 1)
+        for machine_type in plant.types.values():
+            node = self._add(machine_type.name, "ObjectType", machine_type.name, IsAbstract=False)
+            node.references |= {(HAS_SUBTYPE, False, BASE_OBJECT_TYPE)}
+            self._members(machine_type.name, machine_type, NAMEPLATE if machine_type.nameplate else (), in_type=True)
+        for machine in plant.objects:
+            self._machine(machine)
+
+    def _add(self, path: str, node_class: str, name: str, **attributes: object) -> Expected:
+        node = Expected({"NodeClass": node_class, "BrowseName": f"2:{name}", "DisplayName": name, **attributes})
+        self[f"ns=2;s={path}"] = node
+        return node
+
+    def _link(self, parent: str, child: str, *kinds: str) -> None:
+        for kind in kinds:
+            self[f"ns=2;s={parent}"].references.add((kind, True, f"ns=2;s={child}"))
+            self[f"ns=2;s={child}"].references.add((kind, False, f"ns=2;s={parent}"))
+
+    def _machine(self, machine: Machine) -> None:
+        node = self._add(machine.path, "Object", machine.name, EventNotifier=1, Description=machine.description)
+        node.references.add((HAS_TYPE, True, f"ns=2;s={machine.type.name}"))
+        parent = self.plant.parent(machine)
+        if parent is None:
+            node.references |= {(ORGANIZES, False, OBJECTS), (HAS_NOTIFIER, False, SERVER)}
+        else:
+            self._link(parent.path, machine.path, HAS_COMPONENT, HAS_NOTIFIER)
+        self._members(machine.path, machine.type, tuple(machine.nameplate), in_type=False)
+
+    def _members(self, parent: str, machine_type: MachineType, nameplate: tuple[str, ...], *, in_type: bool) -> None:
+        for declaration in machine_type.variables.values():
+            self._variable(parent, declaration, in_type=in_type)
+        for command in machine_type.commands.values():
+            self._method(parent, command, in_type=in_type)
+        if not machine_type.nameplate:
+            return
+        path = f"{parent}.Identification"
+        node = self._add(path, "Object", "Identification", EventNotifier=0)
+        node.references.add((HAS_TYPE, True, FOLDER_TYPE))
+        self._link(parent, path, HAS_COMPONENT)
+        self._rule(path, MANDATORY, in_type=in_type)
+        for key in nameplate:
+            kind = f"ns=0;i={NAMEPLATE_TYPES.get(key, 12)}"
+            self._property(path, key, kind, -1, browse_name=f"2:{key}")
+            self._rule(f"{path}.{key}", OPTIONAL, in_type=in_type)
+
+    def _variable(self, parent: str, declaration: VariableDeclaration, *, in_type: bool) -> None:
+        path = f"{parent}.{declaration.name}"
+        data_type = f"ns=0;i={int(declaration.type)}"
+        if declaration.enumeration is not None:
+            data_type = f"ns=2;s={declaration.enumeration.name}"
+        node = self._add(
+            path, "Variable", declaration.name, Description=declaration.description, DataType=data_type, ValueRank=-1,
+            AccessLevel=0x43 if declaration.writable else 0x01, Historizing=False,
+        )  # fmt: skip
+        analog = declaration.unit is not None
+        node.references.add((HAS_TYPE, True, ANALOG_UNIT_RANGE if analog else BASE_DATA_VARIABLE))
+        self._link(parent, path, HAS_COMPONENT)
+        self._rule(path, OPTIONAL if declaration.optional else MANDATORY, in_type=in_type)
+        for key, kind in (("EURange", RANGE), ("EngineeringUnits", EU_INFORMATION)) if analog else ():
+            self._property(path, key, kind, -1)
+            self._rule(f"{path}.{key}", MANDATORY, in_type=in_type)
+
+    def _method(self, parent: str, command: CommandDeclaration, *, in_type: bool) -> None:
+        path = f"{parent}.{command.name}"
+        self._add(path, "Method", command.name, Description=command.description, Executable=True)
+        self._link(parent, path, HAS_COMPONENT)
+        self._rule(path, MANDATORY, in_type=in_type)
+        for key, arguments in (("InputArguments", command.arguments), ("OutputArguments", command.outputs)):
+            if arguments:
+                self._property(path, key, ARGUMENT, 1)
+                self._rule(f"{path}.{key}", MANDATORY, in_type=in_type)
+
+    def _property(self, parent: str, name: str, data_type: str, rank: int, browse_name: str = "") -> None:
+        path = f"{parent}.{name}"
+        node = self._add(path, "Variable", name, DataType=data_type, ValueRank=rank, AccessLevel=0x01)
+        node.attributes["BrowseName"] = browse_name or f"0:{name}"
+        node.references.add((HAS_TYPE, True, PROPERTY_TYPE))
+        self._link(parent, path, HAS_PROPERTY)
+
+    def _rule(self, path: str, rule: str, *, in_type: bool) -> None:
+        if in_type:
+            self[f"ns=2;s={path}"].references.add((HAS_RULE, True, rule))

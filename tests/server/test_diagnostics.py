@@ -1,0 +1,71 @@
+"""How the server's parts are doing, in the tree and as metrics."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+from core_rig import Core
+
+from server.diagnostics import Diagnostics, task_name
+from server.store import from_ticks
+from server.supervision import Backoff, Supervisor
+
+BASE = "ServerDiagnostics.fake"
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_a_source_s_state_is_shown_with_restarts_and_the_last_error(tmp_path: Path) -> None:
+    core = Core(tmp_path)
+    go_on, waiting = asyncio.Event(), asyncio.Event()
+
+    async def pause(_seconds: float) -> None:
+        waiting.set()
+        await go_on.wait()
+
+    runs: list[int] = []
+
+    async def fails_once() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise ConnectionError("no PLC")
+        await forever()
+
+    supervisor = Supervisor(Backoff(), sleep=pause)
+    diagnostics = Diagnostics(core.plant, core.store, supervisor)
+    diagnostics.show()
+    assert core.value(f"{BASE}.State") is None, "never started: nothing to show"
+    supervisor.add(task_name("fake"), fails_once)
+    diagnostics.show()
+    assert core.value(f"{BASE}.State") == "Running"
+    assert core.value(f"{BASE}.LastError") == ""
+    await waiting.wait()
+    diagnostics.show()
+    assert core.value(f"{BASE}.State") == "Restarting"
+    assert core.value(f"{BASE}.LastError") == "ConnectionError: no PLC"
+    go_on.set()
+    while len(runs) < 2:  # noqa: ASYNC110  # its second run
+        await asyncio.sleep(0)
+    diagnostics.show()
+    status = supervisor.tasks[task_name("fake")]
+    assert (core.value(f"{BASE}.State"), core.value(f"{BASE}.Restarts")) == ("Running", 1)
+    assert from_ticks(core.value(f"{BASE}.Since")) == status.since
+    cursor = core.store.journal.cursor("test")
+    diagnostics.show()
+    assert len(cursor.read()) == 0, "what has not changed is not written again"
+    assert await supervisor.stop() == []
+    diagnostics.show()
+    assert core.value(f"{BASE}.State") == "Stopped"
+    assert core.value("ServerDiagnostics.other.State") is None
+    core.close()
+
+
+@pytest.mark.parametrize("name", ["State", "Since", "Restarts", "LastError"])
+def test_every_source_of_the_plant_has_the_variable(tmp_path: Path, name: str) -> None:
+    core = Core(tmp_path)
+    ids = [core.id(f"ServerDiagnostics.{source}.{name}") for source in core.plant.sources]
+    assert len(np.unique(ids)) == 2
+    core.close()
