@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from address_space import diagnostics
-from address_space.errors import PlantError, did_you_mean
+from address_space.errors import PlantError, did_you_mean, sentence
 from address_space.model import Command, Enumeration, Machine, MachineType, Plant, SourceDeclaration, Variable
 from address_space.schema import ObjectSection, PlantFile
 from address_space.types import build_type
@@ -208,12 +208,6 @@ def _readable(yaml: YamlFile, error: ValidationError) -> PlantError:
     lines: list[str] = []
     for fault in error.errors():
         location = tuple(part for part in fault["loc"] if part not in {"[key]", "str", "int", "float"})
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            message = "is no key that a plant file has here"
-        elif fault["type"] == "missing":
-            message = "is missing"
-        elif fault["type"] != "value_error":
-            message = f"{message[0].lower()}{message[1:]} (it is {fault['input']!r})"
+        message = sentence(fault, "is no key that a plant file has here")
         lines.append(str(yaml.error(location, message)))
     return PlantError("\n".join(lines))

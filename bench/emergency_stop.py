@@ -42,7 +42,7 @@ INTERVAL_MS = 10.0
 _STOPPED = 5
 _CHANGING = 10_000
 _TIME_SCALE = 100.0
-_LOADS = {"idle": "Idle", "changing": "10,000 variables at 10 Hz", "subscribed": "- all of them monitored"}
+_LOADS = {"idle": "Idle", "changing": "10,000 variables at 10 Hz", "subscribed": "10,000 at 10 Hz, all monitored"}
 _SPANS = {
     "effect": "State in the store",
     "answer": "answer to the call",
@@ -117,12 +117,15 @@ class Spans:
     state: list[float] = field(default_factory=list)
     active: list[float] = field(default_factory=list)
     interval_ms: float = INTERVAL_MS
+    late_starts: int = 0
 
 
-def stop_once(client: RawClient, watcher: Watcher, spans: Spans | None) -> None:
-    """Start, stop, measure, reset; without `spans` as a rehearsal."""
+def stop_once(client: RawClient, watcher: Watcher, spans: Spans) -> None:
+    """Start, stop, measure, reset."""
     result = client.call(MACHINE, "Start")
-    if not result.StatusCode.is_good():
+    if result.StatusCode.value == ua.StatusCodes.BadTimeout:
+        spans.late_starts += 1  # the generator starts all the same: the read-back came too late
+    elif not result.StatusCode.is_good():
         raise BenchError(f"Start was answered with {result.StatusCode.name}")
     watcher.forget()
     request = client.call_request(MACHINE, "EmergencyStop", ua.Variant("bench", ua.VariantType.String))
@@ -132,9 +135,8 @@ def stop_once(client: RawClient, watcher: Watcher, spans: Spans | None) -> None:
     wire.check_call(body)
     state_seen, effect = watcher.wait(0, _STOPPED, called)
     active_seen, _ = watcher.wait(1, 1, called)
-    if spans is not None:
-        for name, ticks in (("effect", effect), ("answer", answered), ("state", state_seen), ("active", active_seen)):
-            getattr(spans, name).append((ticks - called) / 1e4)
+    for name, ticks in (("effect", effect), ("answer", answered), ("state", state_seen), ("active", active_seen)):
+        getattr(spans, name).append((ticks - called) / 1e4)
     _reset(client)
 
 
@@ -181,7 +183,7 @@ def _measure(server: Server, load: str, spans: Spans, stops: int, step: Callable
         try:
             spans.interval_ms = watcher.interval_ms
             for _ in range(3):
-                stop_once(client, watcher, None)
+                stop_once(client, watcher, Spans())
             for _ in range(stops):
                 stop_once(client, watcher, spans)
                 step()
@@ -256,7 +258,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     heads = ["load", "from the call to", "stops", "p50 ms", "p99 ms", "max ms", "p99 < 100 ms"]
     rows = _rows(found)
+    late = ", ".join(f"{_LOADS[load].lower()}: {spans.late_starts}" for load, spans in found.items())
+    late = f"Starts before a stop that were answered BadTimeout because their read-back came too late: {late}."
     report.table(f"Emergency stop over OPC UA, publishing interval {found['idle'].interval_ms:g} ms", heads, rows)
+    console.print(late)
     if not args.quick:
         text = f"""\
 ## Emergency stop
@@ -269,7 +274,9 @@ timestamp of State = EmergencyStopped in the store. The answer comes after the l
 disk. The subscriber is a second client with a publishing interval of {found["idle"].interval_ms:g} ms, as revised.
 "Monitored": a third client monitors all 10,000 changing variables.
 
-{report.markdown(heads, rows)}"""
+{report.markdown(heads, rows)}
+
+{late}"""
         report.write_section("emergency_stop", text)
     return 0
 

@@ -70,8 +70,7 @@ def base(node_class: ua.NodeClass, browse_name: ua.QualifiedName, display: str, 
 def object_attributes(owner: Machine) -> Attributes:
     """Return an Object's attributes; events of what is below it can be subscribed to at it."""
     result = base(ua.NodeClass.Object, qualified(owner.name), owner.name, owner.description)
-    result[ua.AttributeIds.EventNotifier] = attribute(ua.EventNotifier.SubscribeToEvents, ua.VariantType.Byte)
-    result[ua.AttributeIds.EventNotifier] = attribute(1, ua.VariantType.Byte)
+    result[ua.AttributeIds.EventNotifier] = attribute(1, ua.VariantType.Byte)  # SubscribeToEvents
     return result
 
 

@@ -17,6 +17,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 from numpy.typing import NDArray
 
 from address_space.model import BuiltinType, Role
+from server.opcua.records import MASKS, SERVER, SOURCE, as_bytes, interleave
 from server.opcua.rights import Rights
 from server.opcua.space import PlantAddressSpace
 from server.opcua.wire import READ_RESPONSE, Request, response_header
@@ -25,13 +26,6 @@ from server.store import Store
 
 MAX_PLANS = 1024
 MAX_PLAN_BYTES = 64 * 1024 * 1024
-_SOURCE, _SERVER = 0x04, 0x08
-_MASKS = {
-    ua.TimestampsToReturn.Source: 0x03 | _SOURCE,
-    ua.TimestampsToReturn.Server: 0x03 | _SERVER,
-    ua.TimestampsToReturn.Both: 0x03 | _SOURCE | _SERVER,
-    ua.TimestampsToReturn.Neither: 0x03,
-}
 _ALL_PRESENT = 0x0F
 _NO_DIAGNOSTICS = b"\x00\x00\x00\x00"
 
@@ -90,7 +84,7 @@ class ReadPlans:
             parameters = struct_from_binary(ua.ReadParameters, Buffer(rest))
         except Exception:  # noqa: BLE001  what cannot be parsed is the slow path's to refuse
             return None
-        mask = _MASKS.get(parameters.TimestampsToReturn)
+        mask = MASKS.get(parameters.TimestampsToReturn)
         if mask is None or not parameters.NodesToRead or parameters.MaxAge < 0:
             return None
         ids: list[int] = []
@@ -134,11 +128,11 @@ def encode(store: Store, plan: Plan) -> bytes:
             with_value = _shape(records, plan.mask, part.builtin)
             if len(plan.parts) == 1:
                 return with_value.tobytes()
-            pieces.append((part.positions, _as_bytes(with_value)))
+            pieces.append((part.positions, as_bytes(with_value)))
             continue
-        pieces.append((part.positions[present], _as_bytes(_shape(records[present], plan.mask, part.builtin))))
-        pieces.append((part.positions[~present], _as_bytes(_shape(records[~present], plan.mask, None))))
-    return _interleave(plan.count, pieces)
+        pieces.append((part.positions[present], as_bytes(_shape(records[present], plan.mask, part.builtin))))
+        pieces.append((part.positions[~present], as_bytes(_shape(records[~present], plan.mask, None))))
+    return interleave(plan.count, pieces)
 
 
 def _shape(records: NDArray[Any], mask: int, builtin: BuiltinType | None) -> NDArray[Any]:
@@ -148,9 +142,9 @@ def _shape(records: NDArray[Any], mask: int, builtin: BuiltinType | None) -> NDA
     fields = ["mask", "variant", "value", "status", "source", "server"]
     if builtin is None:
         fields.remove("value")
-    if not mask & _SOURCE:
+    if not mask & SOURCE:
         fields.remove("source")
-    if not mask & _SERVER:
+    if not mask & SERVER:
         fields.remove("server")
     shaped = np.empty(len(records), np.dtype([(name, records.dtype[name]) for name in fields]))
     for name in fields:
@@ -159,20 +153,3 @@ def _shape(records: NDArray[Any], mask: int, builtin: BuiltinType | None) -> NDA
     if builtin is None:
         shaped["variant"] = 0
     return shaped
-
-
-def _as_bytes(records: NDArray[Any]) -> NDArray[np.uint8]:
-    flat = np.frombuffer(records.tobytes(), np.uint8)
-    return flat.reshape(len(records), records.dtype.itemsize)
-
-
-def _interleave(count: int, pieces: list[tuple[NDArray[np.int64], NDArray[np.uint8]]]) -> bytes:
-    """Put records of different sizes in order: each piece has positions (n,) and bytes (n, size)."""
-    lengths = np.zeros(count, np.int64)
-    for positions, block in pieces:
-        lengths[positions] = block.shape[1]
-    starts = np.cumsum(lengths) - lengths
-    result = np.empty(int(lengths.sum()), np.uint8)
-    for positions, block in pieces:
-        result[starts[positions][:, None] + np.arange(block.shape[1])] = block
-    return result.tobytes()

@@ -267,9 +267,9 @@ class NodeFactory:
         return _property_node(f"{identifier}.{key}", values, owner, rule=machine is None, optional=True)
 
     def _build_enumeration(self, identifier: str) -> NodeData | None:
-        name, _, key = identifier.partition(".")
+        name, dot, key = identifier.partition(".")
         enumeration = self._plant.enumerations.get(name)
-        if enumeration is None or key not in ("", "EnumStrings"):
+        if enumeration is None or (dot and key != "EnumStrings"):
             return None
         if not key:
             data = _node(name, attrs.enumeration_attributes(enumeration))

@@ -4,10 +4,10 @@ import enum
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from address_space.errors import PlantError
 from address_space.model import Plant
+from sources.options import read_options
 
 Address = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -202,17 +202,4 @@ def location(plant: Plant, source: str, path: tuple[str | int, ...]) -> tuple[st
 
 def read_settings(plant: Plant, source: str, options: Mapping[str, Any]) -> Settings:
     """Check the options of `source`; raises PlantError, one sentence a fault."""
-    try:
-        return Settings.model_validate(dict(options))
-    except ValidationError as error:
-        faults: list[str] = []
-        for fault in error.errors():
-            message = fault["msg"].removeprefix("Value error, ")
-            if fault["type"] == "extra_forbidden":
-                message = "is no setting of a Modbus PLC"
-            elif fault["type"] == "missing":
-                message = "is missing"
-            elif fault["type"] != "value_error":
-                message = f"{message[0].lower()}{message[1:]} (it is {fault['input']!r})"
-            faults.append(str(plant.error(location(plant, source, fault["loc"]), message)))
-        raise PlantError("\n".join(faults)) from error
+    return read_options(Settings, plant, source, options, lambda path: location(plant, source, path))

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from address_space.errors import PlantError
 from address_space.model import Plant
+from sources.options import read_options
 
 ModelName = Literal["generator", "line", "energy", "environment"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -55,13 +55,4 @@ class Settings(BaseModel):
 
 def read_settings(plant: Plant, source: str, options: Mapping[str, Any]) -> Settings:
     """Check the options of `source`; raises PlantError, one sentence a fault."""
-    try:
-        return Settings.model_validate(dict(options))
-    except ValidationError as error:
-        faults: list[str] = []
-        for fault in error.errors():
-            message = fault["msg"][0].lower() + fault["msg"][1:] + f" (it is {fault['input']!r})"
-            if fault["type"] == "extra_forbidden":
-                message = f"is no option here; the options are {', '.join(Settings.model_fields)}"
-            faults.append(str(plant.error(("sources", source, *fault["loc"]), message)))
-        raise PlantError("\n".join(faults)) from error
+    return read_options(Settings, plant, source, options)

@@ -13,13 +13,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
-from address_space.errors import PlantError
 from address_space.model import Plant
 from server.quality import GOOD, UNCERTAIN
+from sources.options import read_options
 from sources.replay.stamps import EPOCH_FORMATS, check_format
 
 SEVERITIES: Mapping[str, int] = {"Good": GOOD, "Uncertain": UNCERTAIN, "Bad": 0x80000000}
@@ -183,20 +182,5 @@ class Settings(_Section):
 
 
 def read_settings(plant: Plant, name: str, options: Mapping[str, Any]) -> Settings:
-    """Check the options of the source `name`; raises PlantError, one line a fault."""
-    try:
-        return Settings.model_validate(dict(options))
-    except ValidationError as error:
-        faults = [_sentence(plant, name, dict(fault)) for fault in error.errors()]
-        raise PlantError("\n".join(faults)) from error
-
-
-def _sentence(plant: Plant, name: str, fault: Mapping[str, Any]) -> str:
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        message = "is no setting of a replay source"
-    elif fault["type"] == "missing":
-        message = "is missing"
-    elif fault["type"] != "value_error":
-        message = f"{message[0].lower()}{message[1:]} (it is {fault['input']!r})"
-    return str(plant.error(("sources", name, *fault["loc"]), message))
+    """Check the options of `name`; raises PlantError, one sentence a fault."""
+    return read_options(Settings, plant, name, options)

@@ -55,7 +55,7 @@ const operations = {
             privateKeyFile: path.join(identity, "own", "private", "private_key.pem"),
             securityPolicy: opcua.SecurityPolicy[policy], securityMode: opcua.MessageSecurityMode[mode],
             endpointMustExist: false, connectionStrategy: { maxRetry: 0 }, transportTimeout: 10_000,
-            requestedSessionTimeout: 60_000, keepSessionAlive: false,
+            requestedSessionTimeout: 600_000, keepSessionAlive: true,
         });
         const connection = { client, events: [], notifications: [], waiters: new Set() };
         for (const name of ["connection_lost", "close", "abort"]) {

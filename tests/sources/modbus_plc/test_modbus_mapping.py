@@ -167,7 +167,7 @@ MIXED["C"] = {**FLOAT, "computed": "A + B"}
         ({"A": {**holding(0), "table": "coil"}}, "A", "holds single bits: type uint16 does not fit, use bool"),
         ({"A": holding(0, scale=0)}, "A", "scale must not be 0"),
         ({"A": holding(0, bit=3)}, "A", "'bit' is for type bool, not uint16"),
-        ({"A": holding(0, sclae=2)}, "A.sclae", "is no setting of a Modbus PLC"),
+        ({"A": holding(0, sclae=2)}, "A.sclae", "is no option here"),
     ],
 )
 def test_a_map_that_cannot_be_names_file_line_and_register(
@@ -222,7 +222,7 @@ def test_an_error_in_a_shared_map_names_its_line_there(tmp_path: Path) -> None:
         ({"port": 0}, "port 0"),
         ({"unit_id": 256}, "unit_id: input should be less than or equal to 255"),
         ({"backoff": {"minimum": 5, "maximum": 1}}, "maximum is less than minimum"),
-        ({"simulate": {"sede": 1}}, "simulate.sede: is no setting"),
+        ({"simulate": {"sede": 1}}, "simulate.sede: is no option"),
         ({"word_order": "ACBD"}, "word_order"),
     ],
 )

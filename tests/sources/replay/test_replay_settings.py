@@ -41,7 +41,7 @@ def test_format_by_extension(rig: Rig, file: str, form: str, expected: str) -> N
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"sped": 2}, r"plant\.yaml:\d+: sources\.rec\.sped: is no setting of a replay source"),
+        ({"sped": 2}, r"plant\.yaml:\d+: sources\.rec\.sped: is no option here"),
         ({"separator": ";;"}, r"sources\.rec\.separator: is one character, not ';;'"),
         ({"mode": "fast"}, r"sources\.rec\.mode: input should be 'realtime', 'speed' or 'stepped' \(it is 'fast'\)"),
         ({"mode": "speed"}, "mode: speed and a factor speed go together"),
@@ -60,7 +60,7 @@ def test_format_by_extension(rig: Rig, file: str, form: str, expected: str) -> N
         ({"header": ["a", "a"]}, "header names a column twice"),
         ({"file": "r.parquet", "separator": ";"}, "separator: for text files only"),
         ({"columns": {}}, r"sources\.rec\.columns: "),
-        ({"columns": {"p": {"variable": "Pressure", "factor": 2}}}, r"columns\.p\.factor: is no setting"),
+        ({"columns": {"p": {"variable": "Pressure", "factor": 2}}}, r"columns\.p\.factor: is no option"),
         ({"columns": {"p": {"scale": 2}}}, r"columns\.p\.variable: is missing"),
         (
             {"columns": {"p": {"variable": "Pressure", "scale": "x"}}},

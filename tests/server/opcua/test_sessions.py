@@ -1,0 +1,99 @@
+"""Sessions: tokens that cannot be guessed or borrowed, and a connection that is not held up by a slow command."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from asyncua import Client, ua
+from asyncua.ua import uaerrors
+from opcua_rig import PASSWORD, nid, read, session, small_server
+
+from server.assembly import Plantree
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ITEM = [(nid("Plant.Press1.Target"), ua.AttributeIds.Value)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def plantree(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Plantree]:
+    async with small_server(tmp_path_factory.mktemp("sessions")) as plantree:
+        yield plantree
+
+
+def token(client: Client) -> ua.NodeId:
+    return client.uaclient.protocol.authentication_token
+
+
+async def test_tokens_are_random(plantree: Plantree) -> None:
+    tokens: list[ua.NodeId] = []
+    for _ in range(3):
+        async with session(plantree) as client:
+            tokens.append(token(client))
+    assert all(t.NodeIdType is ua.NodeIdType.ByteString and len(t.Identifier) == 32 for t in tokens)
+    assert len({bytes(t.Identifier) for t in tokens}) == 3
+    shared = [a == b for a, b in zip(tokens[0].Identifier, tokens[1].Identifier, strict=True)]
+    assert sum(shared) < 8, "not one counted up from the other"
+
+
+async def test_a_token_is_worth_nothing_on_another_session_s_channel(plantree: Plantree) -> None:
+    async with session(plantree) as owner, session(plantree) as thief:
+        own = token(thief)
+        thief.uaclient.protocol.authentication_token = token(owner)
+        with pytest.raises(uaerrors.BadSessionIdInvalid):
+            await read(thief, ITEM)
+        thief.uaclient.protocol.authentication_token = own
+        assert (await read(thief, ITEM))[0].Value.Value == 10.0
+        assert (await read(owner, ITEM))[0].Value.Value == 10.0
+
+
+async def test_a_token_is_worth_nothing_on_a_channel_without_a_session(plantree: Plantree) -> None:
+    thief = Client(f"opc.tcp://127.0.0.1:{plantree.opcua.port}/plantree")
+    async with session(plantree) as owner:
+        await thief.connect_socket()
+        try:
+            await thief.send_hello()
+            await thief.open_secure_channel()
+            thief.uaclient.protocol.authentication_token = token(owner)
+            with pytest.raises(uaerrors.UaStatusCodeError):
+                await asyncio.wait_for(read(thief, ITEM), 2)
+        finally:
+            thief.disconnect_socket()
+
+
+async def test_an_invented_token_is_refused(plantree: Plantree) -> None:
+    async with session(plantree) as client:
+        own = token(client)
+        for invented in (ua.NodeId(), ua.NodeId(1), ua.NodeId(b"\0" * 32, 0)):
+            client.uaclient.protocol.authentication_token = invented
+            with pytest.raises(uaerrors.BadSessionIdInvalid):
+                await read(client, ITEM)
+        client.uaclient.protocol.authentication_token = own
+
+
+async def test_a_wrong_password_is_refused(plantree: Plantree) -> None:
+    async with session(plantree, "Operator"):
+        pass
+    client = Client(f"opc.tcp://127.0.0.1:{plantree.opcua.port}/plantree")
+    client.set_user("Operator")
+    client.set_password(PASSWORD + "x")
+    with pytest.raises(uaerrors.UaStatusCodeError):
+        await client.connect()
+
+
+async def test_a_stop_does_not_wait_for_a_command_of_the_same_client(plantree: Plantree, tmp_path: Path) -> None:
+    """One connection: while a write waits for its machine, an emergency stop goes through."""
+    machine = plantree.plant.machine("Plant.Press1")
+    lock = plantree.commands._locks.setdefault(machine.path, asyncio.Lock())
+    async with session(plantree, "Supervisor") as client:
+        press = client.get_node(nid("Plant.Press1"))
+        async with lock:
+            aiming = asyncio.create_task(press.call_method(nid("Plant.Press1.Aim"), 5.0))
+            reason = ua.Variant("smoke", ua.VariantType.String)
+            with pytest.raises(uaerrors.BadNoCommunication):  # nothing feeds the press: it is latched all the same
+                await asyncio.wait_for(press.call_method(nid("Plant.Press1.EmergencyStop"), reason), 2)
+            assert not aiming.done()
+        await aiming
+    assert plantree.stops.latched(machine)
