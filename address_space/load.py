@@ -188,6 +188,12 @@ class _Builder:
 
     def _source(self, name: str) -> SourceDeclaration:
         section = self.raw.sources[name]
+        if (
+            section.stale_after is not None
+            and section.bad_after is not None
+            and section.bad_after < section.stale_after
+        ):
+            raise self.yaml.error(("sources", name, "bad_after"), "is shorter than stale_after")
         options: dict[str, Any] = dict(section.model_extra or {})
         if section.map is not None:
             if section.map not in self.raw.register_maps:

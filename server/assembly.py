@@ -71,13 +71,13 @@ class Plantree:
 
     async def start(self) -> None:
         """Bring everything up; returns once clients may connect."""
-        self._greet_administrator()
         self._warn_of_alarms()
         await self.http.start()
         await self.opcua.build(self.settings.nodesets)
         await self.commands.restore()
         self.stops.restore()
         await self.opcua.start()
+        self._greet_administrator()  # only now: a start that fails must not show a password that nobody keeps
         add, limits = self.supervisor.add, self.settings.sources
         freshness = Freshness(self.plant, self.store, limits.stale_after, limits.bad_after)
         add("opcua notifications", self.opcua.run)

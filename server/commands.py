@@ -221,6 +221,8 @@ def check_arguments(declared: Sequence[Argument], given: Sequence[Any]) -> tuple
 
 def argument_fault(argument: Argument, value: Any) -> CommandError | None:
     """Return what is wrong with one argument, None when it is right."""
+    if isinstance(value, float) and not math.isfinite(value) and argument.type.is_numeric:
+        return CommandError(quality.BAD_OUT_OF_RANGE, f"{argument.name} takes a finite number, not {value}")
     if not fits_type(argument.type, value):
         return CommandError(quality.BAD_TYPE_MISMATCH, f"{argument.name} is a {argument.type.name}, not {value!r}")
     if argument.range is not None and not argument.range[0] <= value <= argument.range[1]:

@@ -216,16 +216,22 @@ class EmergencyStops:
             stop = machine.type.emergency_stop
             if stop is None:
                 continue
-            if stop.button is not None and self._store.value(machine.variables[stop.button].id) is not False:
+            if stop.button is not None and self._good(machine, (stop.button,)) != {stop.button: 0}:
                 raise CommandError(
                     quality.BAD_INVALID_STATE, f"the button of {machine.path} is pressed, or not known not to be"
                 )
             if stop.standstill is not None:
-                ids = {name: np.array([machine.variables[name].id]) for name in stop.standstill.names}
-                columns = {name: self._store.values(id_) for name, id_ in ids.items()}
-                if not bool(stop.standstill(columns)[0]):
+                values = self._good(machine, stop.standstill.names)
+                if not values or not stop.standstill({name: np.array([value]) for name, value in values.items()})[0]:
                     message = f"{machine.path} is not known to stand still ({stop.standstill.text})"
                     raise CommandError(quality.BAD_INVALID_STATE, message)
+
+    def _good(self, machine: Machine, names: tuple[str, ...]) -> dict[str, float]:
+        """Return numbers of variables by name; nothing unless all are Good now: an old value proves nothing."""
+        ids = np.array([machine.variables[name].id for name in names], np.int64)
+        if not quality.is_good(self._store.statuses(ids)).all():
+            return {}
+        return dict(zip(names, self._store.values(ids).tolist(), strict=True))
 
     def _refuse_start(self, command: Command) -> None:
         if command.declaration.name == _REFUSED_WHILE_LATCHED and self.latched(command.machine):

@@ -8,11 +8,11 @@ from typing import Any
 from asyncua import ua
 from asyncua.server.address_space import MethodService
 
-from address_space.model import Command
+from address_space.model import Argument, Command
 from server import logs, quality
-from server.commands import Commands
+from server.commands import Commands, argument_fault
 from server.opcua.attributes import NAMESPACE
-from server.opcua.rights import check_variant
+from server.opcua.rights import check_variant, plain
 from server.opcua.space import PlantAddressSpace
 from server.ports import CommandError
 from server.security.principal import Principal
@@ -61,17 +61,23 @@ class PlantMethods(MethodService):
 
 
 def _unwrap(command: Command, given: list[ua.Variant]) -> list[Any]:
-    """Return the arguments' values once their Variants have the declared types."""
-    statuses: list[int] = []
-    for argument, variant in zip(command.declaration.arguments, given, strict=False):
-        try:
-            check_variant(variant, ua.VariantType(int(argument.type)))
-            statuses.append(quality.GOOD)
-        except CommandError as error:
-            statuses.append(error.status)
-    if any(statuses) and len(given) == len(command.declaration.arguments):
-        raise CommandError(quality.BAD_INVALID_ARGUMENT, "an argument has another type", tuple(statuses))
-    return [variant.Value for variant in given]
+    """Return the arguments' values; each that is no good has a status of its own (OPC 10000-4 5.12.2)."""
+    declared = command.declaration.arguments
+    if len(given) == len(declared):
+        faults = [_fault(argument, variant) for argument, variant in zip(declared, given, strict=True)]
+        if any(faults):
+            message = "; ".join(str(fault) for fault in faults if fault is not None)
+            statuses = tuple(quality.GOOD if fault is None else fault.status for fault in faults)
+            raise CommandError(quality.BAD_INVALID_ARGUMENT, message, statuses)
+    return [plain(variant.Value) for variant in given]
+
+
+def _fault(argument: Argument, variant: ua.Variant) -> CommandError | None:
+    try:
+        check_variant(variant, ua.VariantType(int(argument.type)))
+    except CommandError as error:
+        return error
+    return argument_fault(argument, plain(variant.Value))
 
 
 def _failure(error: CommandError) -> ua.CallMethodResult:

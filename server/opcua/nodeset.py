@@ -26,6 +26,8 @@ _ELEMENTS = {
     ua.NodeClass.ObjectType: "UAObjectType",
     ua.NodeClass.DataType: "UADataType",
 }
+_REQUIRED = "2022-11-01T00:00:00Z"
+_LONG_AGO = "1970-01-01T00:00:00Z"
 _XML_NAMESPACE = 1
 """The plant's namespace in the file: the only one besides OPC UA's own."""
 
@@ -42,7 +44,7 @@ def write_nodeset(space: PlantAddressSpace, path: Path) -> int:
     model = _child(_child(root, "Models"), "Model")
     model.attrib |= {"ModelUri": space.plant.namespace, "Version": VERSION, "PublicationDate": _time(datetime.now(UTC))}
     required = _child(model, "RequiredModel")
-    required.attrib |= {"ModelUri": "http://opcfoundation.org/UA/", "Version": "1.05.02"}
+    required.attrib |= {"ModelUri": "http://opcfoundation.org/UA/", "Version": "1.05.02", "PublicationDate": _REQUIRED}
     count = 0
     for identifier in space.factory.identifiers():
         _node(root, space[node_id(identifier)])
@@ -50,6 +52,23 @@ def write_nodeset(space: PlantAddressSpace, path: Path) -> int:
     ET.indent(root)
     ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
     return count
+
+
+def read_nodeset(path: Path) -> str:
+    """Return a user's NodeSet2 file in the form that asyncua loads; raises OSError, and ValueError for another file.
+
+    asyncua cannot do without the PublicationDate and Version of a RequiredModel, which are optional.
+    """
+    try:
+        root = ET.fromstring(path.read_bytes())  # noqa: S314  the administrator's own file
+    except ET.ParseError as error:
+        raise ValueError(str(error)) from error
+    if root.tag != f"{{{_UA}}}UANodeSet":
+        raise ValueError(f"its root is {root.tag.rpartition('}')[2]}, not UANodeSet")
+    for required in root.iter(f"{{{_UA}}}RequiredModel"):
+        required.attrib.setdefault("PublicationDate", _LONG_AGO)
+        required.attrib.setdefault("Version", "0")
+    return ET.tostring(root, encoding="unicode")
 
 
 def _node(root: ET.Element, data: NodeData) -> None:

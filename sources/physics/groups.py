@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.ports import CommandError
-from server.quality import BAD_INVALID_ARGUMENT, BAD_INVALID_STATE, BAD_NOT_SUPPORTED, BAD_OUT_OF_RANGE
+from server.quality import BAD_INVALID_ARGUMENT, BAD_INVALID_STATE, BAD_NOT_SUPPORTED, BAD_OUT_OF_RANGE, GOOD
 from sources.physics import energy, environment, generator, line
 from sources.physics.columns import Codes, Column, Flags
 from sources.physics.sensors import SENSOR_FAULTS, Sensors
 from sources.physics.settings import ModelName, Settings
+
+_FIRST = (BAD_OUT_OF_RANGE, GOOD)
+"""Statuses of the arguments (fault, magnitude) when it is the fault that is not known."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,13 @@ class Group(ABC):
             sensor = sensor or self.sensors.names[0]
             if sensor not in self.sensors.names:
                 known = ", ".join(self.sensors.names)
-                raise CommandError(BAD_INVALID_ARGUMENT, f"{sensor!r} is no sensor here; the sensors are {known}")
+                raise CommandError(
+                    BAD_INVALID_ARGUMENT, f"{sensor!r} is no sensor here; the sensors are {known}", _FIRST
+                )
             self.sensors.set(kind, sensor, index, magnitude > 0)
         else:
             known = ", ".join((*self.process_faults, *SENSOR_FAULTS))
-            raise CommandError(BAD_INVALID_ARGUMENT, f"{fault!r} is no fault here; the faults are {known}")
+            raise CommandError(BAD_INVALID_ARGUMENT, f"{fault!r} is no fault here; the faults are {known}", _FIRST)
 
     def emergency_stop(self, index: int, active: bool) -> None:
         """Stop at once, or release; raises CommandError where there is nothing to stop."""

@@ -11,6 +11,7 @@ const print = process.stdout.write.bind(process.stdout);
 process.stdout.write = process.stderr.write.bind(process.stderr);
 
 const opcua = await import("node-opcua");
+const crypto = await import("node-opcua-crypto");
 const { dump, dumpNodeset, plain, statusName, walk } = await import("./nodes.mjs");
 
 const connections = new Map();
@@ -46,17 +47,19 @@ const operations = {
         }
     },
 
-    // Open a channel and a session; `user` without a password file is {userName, password}.
-    async connect({ endpoint, policy, mode, identity, applicationUri, user, userCertificate }) {
+    // Open a channel and a session; `user` is {userName, password}, `claimedUri` what the client says it is.
+    async connect({ endpoint, policy, mode, identity, applicationUri, user, userCertificate, claimedUri }) {
         const client = opcua.OPCUAClient.create({
             applicationName: "Plantree interop", applicationUri,
             clientCertificateManager: await certificateManager(identity),
             certificateFile: path.join(identity, "own", "certs", "certificate.pem"),
             privateKeyFile: path.join(identity, "own", "private", "private_key.pem"),
             securityPolicy: opcua.SecurityPolicy[policy], securityMode: opcua.MessageSecurityMode[mode],
-            endpointMustExist: false, connectionStrategy: { maxRetry: 0 }, transportTimeout: 10_000,
+            endpointMustExist: false, connectionStrategy: { maxRetry: 0 }, transportTimeout: 300_000,
             requestedSessionTimeout: 600_000, keepSessionAlive: true,
         });
+        // node-opcua always says what is in its certificate
+        if (claimedUri) client._getApplicationUri = () => claimedUri;
         const connection = { client, events: [], notifications: [], waiters: new Set() };
         for (const name of ["connection_lost", "close", "abort"]) {
             client.on(name, () => tell(connection, "events", name));
@@ -66,7 +69,7 @@ const operations = {
         if (userCertificate) {
             token = {
                 type: opcua.UserTokenType.Certificate,
-                certificateData: opcua.readCertificate(userCertificate.certificate),
+                certificateData: crypto.readCertificateChain(userCertificate.certificate)[0],
                 privateKey: fs.readFileSync(userCertificate.privateKey, "utf8"),
             };
         }
@@ -80,6 +83,31 @@ const operations = {
         connection.session.on("session_closed", () => tell(connection, "events", "session_closed"));
         connections.set(++lastConnection, connection);
         return lastConnection;
+    },
+
+    // Ask for an anonymous session on an unencrypted channel, without a look at the endpoints that are offered.
+    async session_in_clear_text({ endpoint }) {
+        const client = opcua.OPCUAClient.create({ connectionStrategy: { maxRetry: 0 }, endpointMustExist: false });
+        await client.connect(endpoint);
+        const ask = (request) => new Promise((resolve) => {
+            client.performMessageTransaction(request, (error, response) => resolve(
+                { response, status: statusName(error ?? {}) ?? response?.responseHeader.serviceResult.name }));
+        });
+        try {
+            const created = await ask(new opcua.CreateSessionRequest({
+                clientDescription: { applicationUri: "urn:interop:bare", applicationType: opcua.ApplicationType.Client },
+                endpointUrl: endpoint, sessionName: "bare", requestedSessionTimeout: 10_000,
+                clientNonce: Buffer.alloc(32, 7),
+            }));
+            if (created.status !== "Good") return { created: created.status, activated: null };
+            const request = new opcua.ActivateSessionRequest({
+                userIdentityToken: new opcua.AnonymousIdentityToken({ policyId: "anonymous" }),
+            });
+            request.requestHeader.authenticationToken = created.response.authenticationToken;
+            return { created: created.status, activated: (await ask(request)).status };
+        } finally {
+            await client.disconnect();
+        }
     },
 
     async disconnect({ connection }) {

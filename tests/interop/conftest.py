@@ -1,12 +1,14 @@
 """One server process and one node-opcua process for the whole suite; sessions of each user are made once."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.interop.node_client import Connection, Identity, NodeClient, connect, make_identity
-from tests.process_rig import PASSWORD, PlantreeProcess
+from tests.process_rig import CHECKOUT, PASSWORD, PlantreeProcess
 
 USERS = {
     "olga": "Observer",
@@ -38,19 +40,40 @@ def trusting(identity: Identity) -> Callable[[PlantreeProcess], PlantreeProcess]
     """Return a function that makes a server trust the client."""
 
     def trust(server: PlantreeProcess) -> PlantreeProcess:
-        done = server.cli("certs", "trust", identity.certificate)
-        assert done.returncode == 0, done.stderr
+        shutil.copy(identity.certificate, server.certs / "trusted" / f"{identity.name}.pem")
         return server
 
     return trust
 
 
 @pytest.fixture(scope="session")
+def quick_plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the default plant with a generator that starts and stops eight times as fast."""
+    text = (CHECKOUT / "address_space" / "plant.yaml").read_text()
+    quick = text.replace("kind: physics,", "kind: physics, time_scale: 8,")
+    assert quick != text
+    file = tmp_path_factory.mktemp("plant") / "plant.yaml"
+    file.write_text(quick)
+    return file
+
+
+@pytest.fixture(scope="session")
+def small_plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the default plant without its lines, whose simulated PLCs are processes that take long to start."""
+    plant = yaml.safe_load((CHECKOUT / "address_space" / "plant.yaml").read_text())
+    for kind in ("objects", "sources"):
+        plant[kind] = {name: it for name, it in plant[kind].items() if not name.lower().startswith("line")}
+    file = tmp_path_factory.mktemp("plant") / "small.yaml"
+    file.write_text(yaml.safe_dump(plant, allow_unicode=True, sort_keys=False))
+    return file
+
+
+@pytest.fixture(scope="session")
 def server(
-    plantree_process: Callable[..., PlantreeProcess], trusting: Callable[..., PlantreeProcess]
+    plantree_process: Callable[..., PlantreeProcess], trusting: Callable[..., PlantreeProcess], quick_plant: Path
 ) -> PlantreeProcess:
     """Return the server of the default plant, with USERS and with the client trusted."""
-    return trusting(plantree_process(users=USERS))
+    return trusting(plantree_process(plant=quick_plant, users=USERS))
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,14 @@ class NodeClient:
             raise RefusedError(answer["error"]["message"], answer["error"]["status"])
         return answer["result"]
 
+    def kill(self) -> None:
+        """Let the process vanish with its connections open."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
     def close(self) -> None:
         """End the process."""
         assert self._process.stdin is not None

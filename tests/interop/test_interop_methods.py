@@ -63,7 +63,12 @@ def released(supervisor: Connection) -> Iterator[Callable[[str], None]]:
         ("SetLoad", [["Double", [1.0], True]], "BadInvalidArgument", ["BadTypeMismatch"]),
         ("SetLoad", [["Double", 500.5]], "BadInvalidArgument", ["BadOutOfRange"]),
         ("SetLoad", [["Double", -1.0]], "BadInvalidArgument", ["BadOutOfRange"]),
-        ("SetLoad", [["Double", "NaN"]], "BadInvalidArgument", ["BadOutOfRange"]),
+        pytest.param(
+            "SetLoad",
+            [["Double", "NaN"]],
+            "BadInvalidArgument",
+            ["BadOutOfRange"],
+        ),
         ("Start", [["Double", 1.0]], "BadTooManyArguments", []),
         ("EmergencyStop", [], "BadArgumentsMissing", []),
         ("EmergencyStop", [["Int32", 1]], "BadInvalidArgument", ["BadTypeMismatch"]),
@@ -83,9 +88,17 @@ def test_wrong_arguments_are_refused_and_change_nothing(
 @pytest.mark.parametrize(
     ("fault", "magnitude", "each"),
     [
-        (["String", "gremlins"], ["Double", 0.5], ["BadOutOfRange", "Good"]),
+        pytest.param(
+            ["String", "gremlins"],
+            ["Double", 0.5],
+            ["BadOutOfRange", "Good"],
+        ),
         (["String", "oil_leak"], ["Double", 1.5], ["Good", "BadOutOfRange"]),
-        (["Int32", 1], ["Double", 1.5], ["BadTypeMismatch", "BadOutOfRange"]),
+        pytest.param(
+            ["Int32", 1],
+            ["Double", 1.5],
+            ["BadTypeMismatch", "BadOutOfRange"],
+        ),
         (["Int32", 1], ["String", "much"], ["BadTypeMismatch", "BadTypeMismatch"]),
     ],
 )
@@ -163,6 +176,7 @@ def test_a_line_is_stopped_and_started(operator: Connection) -> None:
     assert operator.call("Plant.Line3.Stop")["status"] == "Good"
     in_state(operator, "Stopped", machine="Plant.Line3")
     wait_until(lambda: operator.value("Plant.Line3.LineSpeed") == 0, "Line3 stands still")
+    assert operator.write("Plant.Line3.SpeedSetpoint", "Double", 12.0) == "Good"  # a second's acceleration
     assert operator.call("Plant.Line3.Start")["status"] == "Good"
     in_state(operator, "Running", machine="Plant.Line3")
 
@@ -211,6 +225,7 @@ def test_anyone_signed_in_may_stop_in_an_emergency(
     assert operator.value(f"{machine}.EmergencyStopActive") is False
     assert operator.value(f"{machine}.EmergencyStopReason") == ""
     in_state(operator, "Stopped", machine=machine)  # a reset is no start
+    assert operator.write(f"{machine}.SpeedSetpoint", "Double", 12.0) == "Good"  # a second's acceleration
     assert operator.call(f"{machine}.Start")["status"] == "Good"
     in_state(operator, "Running", machine=machine)
 

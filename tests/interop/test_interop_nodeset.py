@@ -95,12 +95,12 @@ async def test_the_exported_file_can_be_loaded_by_asyncua(exported: Path) -> Non
 )
 def test_nodes_of_a_users_own_file_are_served(
     plantree_process: Callable[..., PlantreeProcess], trusting: Callable[..., PlantreeProcess],
-    node: NodeClient, identity: Identity, tmp_path: Path, text: str,
+    node: NodeClient, identity: Identity, small_plant: Path, tmp_path: Path, text: str,
 ) -> None:  # fmt: skip
     file = tmp_path / "own.xml"
     file.write_text(text)
     with (
-        trusting(plantree_process(arguments=["--nodeset", file])) as server,
+        trusting(plantree_process(plant=small_plant, arguments=["--nodeset", file])) as server,
         connect(node, server.endpoint, identity) as session,
     ):
         namespaces = session.read("ns=0;i=2255")["value"]
@@ -114,16 +114,20 @@ def test_nodes_of_a_users_own_file_are_served(
 
 
 @pytest.fixture(scope="module")
-def bad_start(tmp_path_factory: pytest.TempPathFactory) -> PlantreeProcess:
+def bad_start(tmp_path_factory: pytest.TempPathFactory, small_plant: Path) -> PlantreeProcess:
     """Return a server that is only started with files that it cannot load; certificate and users are made once."""
-    return PlantreeProcess(tmp_path_factory.mktemp("bad"))
+    return PlantreeProcess(tmp_path_factory.mktemp("bad"), plant=small_plant)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
         ("broken.xml", OWN[: len(OWN) // 2], "unclosed token: line"),
-        ("other.xml", "<html><body>no nodes here</body></html>", "UANodeSet"),
+        pytest.param(
+            "other.xml",
+            "<html><body>no nodes here</body></html>",
+            "UANodeSet",
+        ),
         ("missing.xml", None, "No such file"),
     ],
 )

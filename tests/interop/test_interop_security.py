@@ -46,7 +46,9 @@ def test_the_endpoints_are_encrypted_ones(node: NodeClient, server: PlantreeProc
 
 
 def test_an_unencrypted_session_is_refused(node: NodeClient, server: PlantreeProcess, identity: Identity) -> None:
-    assert refused(node, server.endpoint, identity, None, "None", "None") is not None
+    assert refused(node, server.endpoint, identity, None, "None", "None") is None  # node-opcua does not find it
+    result = node.ask("session_in_clear_text", endpoint=server.endpoint)
+    assert result == {"created": "BadSecurityPolicyRejected", "activated": None}
     assert node.ask("endpoints", endpoint=server.endpoint)  # GetEndpoints is there for everyone
 
 
@@ -90,8 +92,8 @@ def test_a_foreign_application_uri_is_refused(node: NodeClient, server: Plantree
     assert server.cli("certs", "trust", other.certificate).returncode == 0
     with connect(node, server.endpoint, other) as session:
         assert session.read(f"ns=2;s={SPEED}")["status"] == "Good"
-    status = refused(node, server.endpoint, other, None, applicationUri="urn:interop:somebody-else")
-    assert status in ("BadCertificateUriInvalid", None)  # None: node-opcua itself compares first
+    status = refused(node, server.endpoint, other, None, claimedUri="urn:interop:somebody-else")
+    assert status == "BadCertificateUriInvalid"
 
 
 @pytest.mark.parametrize(
@@ -137,15 +139,17 @@ def test_a_removed_user_is_refused_without_a_restart(
 
 def test_no_anonymous_sessions_where_the_setting_forbids_them(
     plantree_process: Callable[..., PlantreeProcess], trusting: Callable[..., PlantreeProcess],
-    node: NodeClient, identity: Identity,
+    node: NodeClient, identity: Identity, small_plant: Path,
 ) -> None:  # fmt: skip
     """The same server offers security policy None, as it is told to."""
     env = {"PLANTREE_OPCUA__ANONYMOUS": "false", "PLANTREE_OPCUA__ALLOW_NONE": "true"}
-    with trusting(plantree_process(env, users={"otto": "Operator"})) as strict:
+    with trusting(plantree_process(env, small_plant, users={"otto": "Operator"})) as strict:
         offered = node.ask("endpoints", endpoint=strict.endpoint)
         assert ("None", "None") in {(it["policy"], it["mode"]) for it in offered}
         assert all("Anonymous" not in it["tokens"] for it in offered)
-        assert refused(node, strict.endpoint, identity) is not None
+        assert refused(node, strict.endpoint, identity) is None  # node-opcua finds no such token
+        forced = node.ask("session_in_clear_text", endpoint=strict.endpoint)
+        assert forced["activated"] in ("BadIdentityTokenRejected", "BadIdentityTokenInvalid", "BadUserAccessDenied")
         with connect(node, strict.endpoint, identity, credentials("otto")) as session:
             assert session.read(f"ns=2;s={SPEED}")["status"] == "Good"
         with connect(node, strict.endpoint, identity, credentials("otto"), "None", "None") as session:
@@ -154,10 +158,10 @@ def test_no_anonymous_sessions_where_the_setting_forbids_them(
 
 
 def test_anonymous_sessions_on_an_unencrypted_endpoint_only_read(
-    plantree_process: Callable[..., PlantreeProcess], node: NodeClient, identity: Identity
+    plantree_process: Callable[..., PlantreeProcess], node: NodeClient, identity: Identity, small_plant: Path
 ) -> None:
     with (
-        plantree_process({"PLANTREE_OPCUA__ALLOW_NONE": "true"}) as open_server,
+        plantree_process({"PLANTREE_OPCUA__ALLOW_NONE": "true"}, small_plant) as open_server,
         connect(node, open_server.endpoint, identity, None, "None", "None") as session,
     ):
         assert session.read(f"ns=2;s={SPEED}")["status"] == "Good"

@@ -171,12 +171,10 @@ def refusal(connection: Connection, path: str, kind: str, value: object, **optio
     before = connection.read(f"ns=2;s={path}")
     status = connection.write(path, kind, value, **options)
     after = connection.read(f"ns=2;s={path}")
-    if before["type"] == "Null" or path == LOAD:
-        assert (after["value"], after["source"], after["status"]) == (
-            before["value"],
-            before["source"],
-            before["status"],
-        )
+    if path not in (SPEED, "Plant.Generator1.Torque"):  # those move by themselves
+        assert (after["value"], after["status"]) == (before["value"], before["status"])
+    if path == LOAD:
+        assert after["source"] == before["source"]
     return status
 
 

@@ -1,9 +1,11 @@
 """Subscriptions: each change of a watched variable arrives, in order, with its quality and its time."""
 
 import asyncio
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import numpy as np
+import pytest
+import pytest_asyncio
 from asyncua import ua
 from opcua_rig import Changes, nid, session, small_server
 
@@ -11,14 +13,22 @@ from server.assembly import Plantree
 from server.quality import BAD_SENSOR_FAILURE, UNCERTAIN_LAST_USABLE
 from server.store import to_ticks
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def plantree(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Plantree]:
+    async with small_server(tmp_path_factory.mktemp("subscriptions")) as plantree:
+        yield plantree
+
 
 def ids(plantree: Plantree, *names: str) -> np.ndarray:
     return np.array([plantree.plant.variable(f"Plant.Press1.{name}").id for name in names])
 
 
-async def test_every_change_arrives_in_order(tmp_path: Path) -> None:
+async def test_every_change_arrives_in_order(plantree: Plantree) -> None:
     count = 500
-    async with small_server(tmp_path) as plantree, session(plantree) as client:
+    async with session(plantree) as client:
         changes = Changes()
         subscription = await client.create_subscription(20, changes)
         await subscription.subscribe_data_change(client.get_node(nid("Plant.Press1.Count")), queuesize=2 * count)
@@ -36,8 +46,8 @@ async def test_every_change_arrives_in_order(tmp_path: Path) -> None:
         ]
 
 
-async def test_quality_arrives_with_and_without_a_value(tmp_path: Path) -> None:
-    async with small_server(tmp_path) as plantree, session(plantree) as client:
+async def test_quality_arrives_with_and_without_a_value(plantree: Plantree) -> None:
+    async with session(plantree) as client:
         changes = Changes()
         subscription = await client.create_subscription(20, changes)
         await subscription.subscribe_data_change(client.get_node(nid("Plant.Press1.Speed")), queuesize=100)
@@ -51,8 +61,8 @@ async def test_quality_arrives_with_and_without_a_value(tmp_path: Path) -> None:
         assert seen == [(0, 5.0), (UNCERTAIN_LAST_USABLE, 5.0), (BAD_SENSOR_FAILURE, None), (0, 5.0)]
 
 
-async def test_two_sessions_each_get_all_and_a_deleted_item_gets_nothing(tmp_path: Path) -> None:
-    async with small_server(tmp_path) as plantree, session(plantree) as first, session(plantree) as second:
+async def test_two_sessions_each_get_all_and_a_deleted_item_gets_nothing(plantree: Plantree) -> None:
+    async with session(plantree) as first, session(plantree) as second:
         target, node = ids(plantree, "Count"), nid("Plant.Press1.Count")
         both = [Changes(), Changes()]
         subscriptions = [
