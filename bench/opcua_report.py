@@ -19,9 +19,9 @@ What is compared: each server holds the same machines, Doubles and set-points un
 same method. The client is one raw TCP client for all (SecurityPolicy None), which checks that every answer is Good
 and complete. What differs: Plantree checks the role of whoever writes or calls, keeps each set-point on disk and
 audits each write and call on disk before it answers; the peers only change a value in memory. node-opcua stamps
-sources in whole milliseconds. Lag ends when the notification has arrived, so it contains the wait for the next
-publishing interval ({interval:g} ms). A start-up ends when a session has read the last variable as Good; Plantree's and
-asyncua's include the start of Python, node-opcua's that of node."""
+sources in whole milliseconds. Lag is from the source timestamp to the arrival of the notification, so it contains
+the wait for the next publishing interval ({interval:g} ms). A start-up ends when a session has read the last variable
+as Good; Plantree's and asyncua's include the start of Python, node-opcua's that of node."""
 
 _SHARES = """\
 Who was busy: share of a core of server / client, and changes a second that the server's own driver made where
@@ -65,7 +65,7 @@ def write_results(measures: Sequence["Measure"], results: "Results", args: argpa
     share_heads, share_rows = _shares(results)
     pinned = "server and client each on a core of its own" if len(SERVER_CORES) == 1 else "not pinned"
     parts = [
-        "## OPC UA",
+        "## OPC UA\n",
         report.conditions(peers=True),
         f"- {args.rounds} rounds, {args.seconds:g} s a measurement, servers in turn, each a fresh process; {pinned}",
         "",
@@ -109,12 +109,7 @@ def save_plot(measures: Sequence["Measure"], results: "Results") -> None:
     axes.axvline(1, color="black", linewidth=1)
     low, high = axes.get_xlim()
     axes.set_xlim(low / 2, high * 2)
-    groups = {"lag_1k": "1,000 items: ", "lag_10k": "10,000 items: ", "memory_read": ""}
-    titles = [
-        next((prefix for key, prefix in groups.items() if m.key.startswith(key)), "") + m.title.removeprefix("- ")
-        for m in shown
-    ]
-    axes.set_yticks(range(len(shown)), titles)
+    axes.set_yticks(range(len(shown)), [measure.title for measure in shown])
     axes.invert_yaxis()
     axes.set_xlabel("times better than the peer (left of 1: worse), medians")
     axes.set_title("Plantree over its peers, one run, one client")

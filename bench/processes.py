@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -40,8 +41,9 @@ SERVER_CORES, CLIENT_CORES = cores()
 
 
 def pin_client() -> None:
-    """Keep this process on the client's core."""
+    """Keep this process on the client's core, and let SIGTERM end it as Ctrl-C does: its servers with it."""
     os.sched_setaffinity(0, CLIENT_CORES)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def free_port() -> int:
@@ -105,12 +107,12 @@ class Process:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-        for patience, signal in ((3.0, self._process.terminate), (3.0, self._process.kill), (10.0, lambda: None)):
+        for patience, stop in ((3.0, self._process.terminate), (3.0, self._process.kill), (10.0, lambda: None)):
             try:
                 self._process.wait(patience)
                 break
             except subprocess.TimeoutExpired:
-                signal()
+                stop()
         if self._process.stdout is not None:
             self._process.stdout.close()
 

@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Self, TypeVar
 
 from asyncua import ua
@@ -47,6 +47,7 @@ class RawClient:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         self._incoming = bytearray()
+        self._parts: list[bytes] = []
         self._sequence = itertools.count(1)
         self._request_id = itertools.count(1)
         self._channel = self._token = 0
@@ -95,7 +96,7 @@ class RawClient:
     def receive(self, deadline: float | None = None) -> tuple[int, bytes]:
         """Return the next answer's request id and body; TimeoutError when none has come by `deadline` (monotonic)."""
         deadline = time.monotonic() + self.timeout if deadline is None else deadline
-        parts: list[bytes] = []
+        parts = self._parts  # kept from a wait that ended in the middle of a message
         while True:
             chunk = self._chunk(deadline)
             if chunk[:3] != b"MSG":
@@ -103,6 +104,7 @@ class RawClient:
             (request_id,) = struct.unpack_from("<I", chunk, 20)
             parts.append(chunk[24:])
             if chunk[3] == 0x46:  # F: final
+                self._parts = []
                 return request_id, parts[0] if len(parts) == 1 else b"".join(parts)
             if chunk[3] != 0x43:  # C: more to come
                 raise WireError("the server aborted a message")
@@ -143,7 +145,7 @@ class RawClient:
         """Prepare a read of Values."""
         request = ua.ReadRequest()
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-        request.Parameters.NodesToRead = [_value_of(identifier) for identifier in identifiers]
+        request.Parameters.NodesToRead = [value_of(identifier) for identifier in identifiers]
         return self.prepare(request)
 
     def write_request(self, identifiers: Iterable[str], value: float) -> Prepared:
@@ -242,65 +244,8 @@ class RawClient:
             self._incoming += data
 
 
-class Subscription:
-    """A subscription with PublishRequests always under way; `answers` yields arrival (ticks) and body, undecoded."""
-
-    def __init__(self, client: RawClient, interval_ms: float, outstanding: int = 10) -> None:
-        request = ua.CreateSubscriptionRequest()
-        request.Parameters.RequestedPublishingInterval = interval_ms
-        request.Parameters.RequestedLifetimeCount = 100_000
-        request.Parameters.RequestedMaxKeepAliveCount = 10
-        request.Parameters.MaxNotificationsPerPublish = 0
-        request.Parameters.PublishingEnabled = True
-        created: Any = client.call_service(request, ua.CreateSubscriptionResponse).Parameters
-        self.id = int(created.SubscriptionId)
-        self.interval_ms = float(created.RevisedPublishingInterval)
-        self._client = client
-        self._outstanding = outstanding
-        self._first = client.prepare(ua.PublishRequest())
-        request = ua.PublishRequest()
-        request.Parameters.SubscriptionAcknowledgements = [ua.SubscriptionAcknowledgement(self.id, 0)]
-        self._next = client.prepare(request)
-        if len(self._next.chunks) != 1 or self._next.chunks[0][-8:] != struct.pack("<II", self.id, 0):
-            raise WireError("a PublishRequest does not end as expected")
-
-    def monitor(self, identifiers: Sequence[str], queue: int) -> None:
-        """Monitor Values, the client handle being the place in `identifiers`; WireError unless all are Good."""
-        for start in range(0, len(identifiers), 1000):
-            request = ua.CreateMonitoredItemsRequest()
-            request.Parameters.SubscriptionId = self.id
-            request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-            for handle, identifier in enumerate(identifiers[start : start + 1000], start):
-                monitoring = ua.MonitoringParameters(ClientHandle=handle, SamplingInterval=0.0, QueueSize=queue)
-                monitoring.DiscardOldest = True
-                item = ua.MonitoredItemCreateRequest(_value_of(identifier), ua.MonitoringMode.Reporting, monitoring)
-                request.Parameters.ItemsToCreate.append(item)
-            response: Any = self._client.call_service(request, ua.CreateMonitoredItemsResponse)
-            bad = [item.StatusCode for item in response.Results if not item.StatusCode.is_good()]
-            if bad or len(response.Results) != len(request.Parameters.ItemsToCreate):
-                raise WireError(f"{len(bad)} items cannot be monitored: {bad[:1]}")
-
-    def answers(self, until: Callable[[], bool], poll: float = 0.5) -> Iterator[tuple[int, bytes]]:
-        """Yield every PublishResponse that carries notifications until `until()`, asked at least each `poll` s."""
-        for _ in range(self._outstanding):
-            self._client.send(self._first)
-        self._outstanding = 0  # they stay under way when this is called again
-        while not until():
-            try:
-                _, body = self._client.receive(time.monotonic() + poll)
-            except TimeoutError:
-                continue
-            arrival = wire.now_ticks()
-            subscription, sequence, notifications = wire.publish_sequence(body)
-            if notifications:
-                chunk = self._next.chunks[0][:-8] + struct.pack("<II", subscription, sequence)
-                self._client.send(Prepared(chunk))
-                yield arrival, body
-            else:
-                self._client.send(self._first)
-
-
-def _value_of(identifier: str) -> ua.ReadValueId:
+def value_of(identifier: str) -> ua.ReadValueId:
+    """Return the Value attribute of a variable of the plant."""
     return ua.ReadValueId(ua.NodeId(identifier, NAMESPACE), ua.AttributeIds.Value)
 
 

@@ -177,7 +177,7 @@ def _browse_all(client: RawClient) -> list[bytes]:
         str(found.NodeId.Identifier)
         for result in _decode(root)
         for found in result.References
-        if found.NodeClass_ == ua.NodeClass.Object
+        if found.NodeClass == ua.NodeClass.Object
     )
     names = list(machines)
     parts = [names[at : at + _BROWSE_AT_ONCE] for at in range(0, len(names), _BROWSE_AT_ONCE)]
@@ -191,7 +191,7 @@ def _check(answers: Sequence[bytes], layout: Layout) -> None:
         for body in answers
         for result in _decode(body)
         for found in result.References
-        if found.NodeClass_ == ua.NodeClass.Variable
+        if found.NodeClass == ua.NodeClass.Variable
     }
     missing = len({*layout.value_paths(), *layout.setpoint_paths()} - seen)
     if missing:

@@ -10,7 +10,6 @@ from typing import Any
 
 from address_space import PlantError
 from server import VERSION, config_cli, logs
-from server.assembly import Plantree
 from server.errors import StartError
 from server.opcua.export_cli import register as register_export
 from server.security import cli as security_cli
@@ -98,6 +97,8 @@ def _loop(work: Coroutine[Any, Any, int]) -> int:
 
 
 async def _serve(settings: Settings) -> int:
+    from server.assembly import Plantree  # noqa: PLC0415  a third of a second that no subcommand should pay
+
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
