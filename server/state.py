@@ -5,7 +5,7 @@ import json
 import queue
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from typing import Any
 from server.errors import StartError
 
 _MOST_AT_ONCE = 1000
-_Write = tuple[str, tuple[Any, ...], "Future[None]"]
+_Write = tuple[str, Sequence[tuple[Any, ...]], "Future[None]"]
+
+AuditRecord = tuple[int, str, str, str, str, int, str]
+"""Time (ticks), who, origin, action, arguments (JSON), StatusCode and message."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS latches (machine TEXT PRIMARY KEY, cause TEXT NOT NULL) STRICT;
@@ -73,20 +76,26 @@ class State:
         rows = self._database.execute("SELECT path, value, source_timestamp FROM setpoints")
         return {path: (json.loads(value), stamp) for path, value, stamp in rows}
 
-    async def keep_setpoint(self, path: str, value: Any, source_timestamp: int) -> None:
-        """Keep a set-point's newest value."""
-        sql = "INSERT OR REPLACE INTO setpoints VALUES (?, ?, ?)"
-        await self._write(sql, (path, json.dumps(value), source_timestamp))
+    def post_setpoints(self, setpoints: Iterable[tuple[str, Any, int]]) -> "Future[None]":
+        """Keep paths' newest values with their source timestamps, after all that was posted before.
 
-    async def audit(self, record: tuple[int, str, str, str, str, int, str]) -> None:
-        """Append time (ticks), who, origin, action, arguments (JSON), StatusCode and message."""
+        The future is done once they are on the disk; it holds sqlite3.Error when they could not be kept.
+        """
+        sql = "INSERT OR REPLACE INTO setpoints VALUES (?, ?, ?)"
+        return self._post(sql, [(path, json.dumps(value), stamp) for path, value, stamp in setpoints])
+
+    def post_audit(self, records: Sequence[AuditRecord]) -> "Future[None]":
+        """Append records to the audit trail; as `post_setpoints`."""
         sql = "INSERT INTO audit (time, who, origin, action, arguments, status, message) VALUES (?, ?, ?, ?, ?, ?, ?)"
-        await self._write(sql, record)
+        return self._post(sql, records)
 
     async def _write(self, sql: str, parameters: tuple[Any, ...]) -> None:
+        await asyncio.wrap_future(self._post(sql, [parameters]))
+
+    def _post(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> "Future[None]":
         done: Future[None] = Future()
-        self._writes.put((sql, parameters, done))
-        await asyncio.wrap_future(done)
+        self._writes.put((sql, rows, done))
+        return done
 
     def _work(self) -> None:
         """Commit what has come in since the last commit in one transaction: callers share the wait for the disk."""
@@ -107,8 +116,8 @@ class State:
     def _commit(self, batch: list[_Write]) -> None:
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
-            for sql, parameters, _ in batch:
-                self._database.execute(sql, parameters)
+            for sql, rows, _ in batch:
+                self._database.executemany(sql, rows)
         for _, _, done in batch:
             _finish(done, None)
 

@@ -8,6 +8,7 @@ session, and would check passwords on the event loop.
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false, reportPrivateUsage=false
 
+import asyncio
 import struct
 import time
 from typing import Any
@@ -15,14 +16,14 @@ from typing import Any
 from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
-from asyncua.server.uaprocessor import UaProcessor
-from asyncua.ua.ua_binary import struct_from_binary
+from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_from_binary
 
 from server import logs
 from server.opcua.internal_server import PlantInternalServer, activating
 from server.opcua.security import Gatekeeper
 from server.opcua.session import PlantSession
-from server.opcua.wire import READ_REQUEST, parse_request
+from server.opcua.subscriptions.connection import PublishingConnection
+from server.opcua.wire import READ_REQUEST, Request, parse_request
 
 log = logs.get(__name__)
 
@@ -33,15 +34,21 @@ def _request(name: str) -> ua.NodeId:
 
 _DISCOVERY = {_request(name) for name in ("GetEndpoints", "FindServers", "CloseSecureChannel")}
 _CREATE_SESSION, _ACTIVATE_SESSION = _request("CreateSession"), _request("ActivateSession")
+_MAY_TAKE_LONG = {_request("Call"), _request("Write")}
+"""Services that wait for a machine: answered beside the others, so that an emergency stop never queues behind them."""
+_MOST_BESIDE = 100
 _CHUNK = struct.Struct("<4sIIIII")
 """Message type and chunk type, size, channel, token, sequence number, request (OPC 10000-6 6.7.2)."""
 _CHUNK_IDS = struct.Struct("<IIII")
 _CHUNK_HEADER_SIZE = _CHUNK.size
+_CHUNK_FRAME_SIZE = 512
+"""Bytes of a chunk beside its body, at most: headers, padding and signature."""
+_ANY_SIZE = 2**31 - 1
 _LAST_SEQUENCE_NUMBER = 2**32 - 1024
 _NONE_POLICY = "http://opcfoundation.org/UA/SecurityPolicy#None"
 
 
-class PlantConnection(UaProcessor):
+class PlantConnection(PublishingConnection):
     """asyncua's processor behind a gatekeeper, with the fast paths before it."""
 
     iserver: PlantInternalServer  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -49,6 +56,7 @@ class PlantConnection(UaProcessor):
     def __init__(self, internal_server: PlantInternalServer, transport: Any, limits: Any, gate: Gatekeeper) -> None:
         super().__init__(internal_server, transport, limits)
         self._gate = gate
+        self._beside: set[asyncio.Task[Any]] = set()
 
     @property
     def _peer(self) -> str:
@@ -67,10 +75,12 @@ class PlantConnection(UaProcessor):
         expected = connection._peer_sequence_number
         if expected is not None and sequence != expected + 1:
             return None
-        answer = self._fast(chunk[_CHUNK_HEADER_SIZE:])
+        answer = self._fast(chunk[_CHUNK_HEADER_SIZE:], request_id)
         if answer is None:
             return None
         connection._peer_sequence_number = sequence
+        if not answer:
+            return answer
         size = _CHUNK_HEADER_SIZE + len(answer)
         if size > self._limits.max_send_buffer or connection._sequence_number >= _LAST_SEQUENCE_NUMBER:
             return connection.message_to_binary(answer, request_id=request_id)
@@ -78,14 +88,43 @@ class PlantConnection(UaProcessor):
         head = _CHUNK.pack(b"MSGF", size, channel, token, connection._sequence_number, request_id)
         return head + answer
 
-    def _fast(self, body: bytes) -> bytes | None:
+    def _fast(self, body: bytes, request_id: int) -> bytes | None:
+        """Return an answer, b"" where it comes when there is news, None where no fast path fits."""
         session = self.session
         if not isinstance(session, PlantSession) or not session.is_activated():
             return None
         request = parse_request(body, session.token_on_the_wire)
-        if request is None or request.type_id != READ_REQUEST:
+        if request is None:
             return None
-        answer = self.iserver.reads.answer(request, session.principal)
+        if self.take_publish(request, request_id):
+            answer = b""
+        elif request.type_id == READ_REQUEST:
+            answer = self.iserver.reads.answer(request, session.principal)
+        else:
+            answer = self.iserver.views.answer(request, session.continuation_points, self._room(session))
+        if answer is not None:
+            self.session_last_activity = time.monotonic()
+            session.touch()
+        return answer
+
+    def _room(self, session: PlantSession) -> int:
+        """Return how many bytes the client takes in a message."""
+        limits = self._limits
+        room = min(limits.max_message_size or _ANY_SIZE, session.max_response_size or _ANY_SIZE)
+        if limits.max_chunk_count:
+            room = min(room, limits.max_chunk_count * (limits.max_send_buffer - _CHUNK_FRAME_SIZE))
+        return room
+
+    def _view(self, typeid: Any, requesthdr: Any, body: Any) -> bytes | None:
+        """Answer a View service whose request header is of an unusual form."""
+        session = self.session
+        if not isinstance(session, PlantSession) or not session.is_activated() or typeid.NamespaceIndex:
+            return None
+        if not isinstance(typeid.Identifier, int) or typeid.Identifier > 0xFFFF:
+            return None
+        type_id = nodeid_to_binary(ua.FourByteNodeId(typeid.Identifier))
+        request = Request(type_id, requesthdr.RequestHandle, body.copy().read(len(body)))
+        answer = self.iserver.views.answer(request, session.continuation_points, self._room(session))
         if answer is not None:
             self.session_last_activity = time.monotonic()
             session.touch()
@@ -93,11 +132,24 @@ class PlantConnection(UaProcessor):
 
     async def process_message(self, seqhdr: Any, body: Any) -> Any:
         """Answer one request: by a fast path if one fits, by asyncua otherwise."""
-        answer = self._fast(body.copy().read(len(body)))
+        answer = self._fast(body.copy().read(len(body)), seqhdr.RequestId)
         if answer is None:
-            return await super().process_message(seqhdr, body)
-        self._transport.write(self._connection.message_to_binary(answer, request_id=seqhdr.RequestId))
+            answering = super().process_message(seqhdr, body)
+            if len(self._beside) >= _MOST_BESIDE or nodeid_from_binary(body.copy()) not in _MAY_TAKE_LONG:
+                return await answering
+            task = asyncio.create_task(answering)
+            self._beside.add(task)
+            task.add_done_callback(self._beside.discard)
+            return True
+        if answer:
+            self._transport.write(self._connection.message_to_binary(answer, request_id=seqhdr.RequestId))
         return True
+
+    async def close(self) -> None:
+        """Answer nobody any more; commands under way go on to their end."""
+        for task in self._beside:
+            task.cancel()
+        await super().close()
 
     async def _process_message(self, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> Any:
         policy = self._connection.security_policy
@@ -108,6 +160,12 @@ class PlantConnection(UaProcessor):
                 await self._check_create(struct_from_binary(ua.CreateSessionParameters, body.copy()))
             elif self.session is not None and requesthdr.AuthenticationToken != self.session.auth_token:
                 raise ServiceError(ua.StatusCodes.BadSessionIdInvalid)
+        if self.serve_subscriptions(typeid, requesthdr, seqhdr, body):
+            return True
+        answer = self._view(typeid, requesthdr, body)
+        if answer is not None:
+            self._transport.write(self._connection.message_to_binary(answer, request_id=seqhdr.RequestId))
+            return True
         if typeid != _ACTIVATE_SESSION:
             return await super()._process_message(typeid, requesthdr, seqhdr, body)
         parameters = struct_from_binary(ua.ActivateSessionParameters, body.copy())

@@ -12,7 +12,6 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.address_space import AttributeService, NodeManagementService, ViewService
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession
-from asyncua.server.subscription_service import SubscriptionService
 from asyncua.server.user_managers import UserManager
 
 from server.commands import Commands
@@ -21,6 +20,8 @@ from server.opcua.methods import PlantMethods
 from server.opcua.rights import Rights
 from server.opcua.session import PlantSession, plant_user
 from server.opcua.space import PlantAddressSpace
+from server.opcua.subscriptions.service import Subscriptions
+from server.opcua.view import Views
 from server.security.principal import Principal
 
 activating: ContextVar[Principal | None] = ContextVar("activating", default=None)
@@ -46,12 +47,15 @@ class PlantInternalServer(InternalServer):
         self.aspace = space
         self.rights = Rights(space, commands)
         self.reads = ReadPlans(space, self.rights)
+        self.views = Views(space)
         self.methods = PlantMethods(space, commands)
         self.attribute_service = AttributeService(space)
         self.view_service = ViewService(space)
         self.method_service = self.methods
         self.node_mgt_service = NodeManagementService(space)
-        self.subscription_service = SubscriptionService(space, iserver=self)
+        self.subscriptions = Subscriptions(space, self.rights)
+        service: Any = self.subscriptions
+        self.subscription_service = service
         administrator = User(role=UserRole.Admin)
         self.isession = InternalSession(self, space, self.subscription_service, "Internal", user=administrator)
         self.current_time_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime))

@@ -10,7 +10,8 @@ from asyncua.server.address_space import MethodService
 
 from address_space.model import Argument, Command
 from server import logs, quality
-from server.commands import Commands, argument_fault
+from server.checks import argument_fault
+from server.commands import Commands
 from server.opcua.attributes import NAMESPACE
 from server.opcua.rights import check_variant, plain
 from server.opcua.space import PlantAddressSpace

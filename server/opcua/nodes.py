@@ -43,7 +43,8 @@ def reference(
     forward: bool = True,
 ) -> ua.ReferenceDescription:
     """Return one reference as Browse answers it (OPC 10000-4 7.30)."""
-    display = ua.LocalizedText(name.Name, "en")
+    locale = "en" if target.NamespaceIndex == attrs.NAMESPACE else None  # as the target's own DisplayName
+    display = ua.LocalizedText(name.Name, locale)
     return ua.ReferenceDescription(kind, forward, target, name, display, node_class, type_definition)
 
 
@@ -65,6 +66,10 @@ class NodeFactory:
             yield from self._structure(name, machine_type, NAMEPLATE if machine_type.nameplate else ())
         for machine in self._plant.objects:
             yield from self._structure(machine.path, machine.type, tuple(machine.nameplate))
+
+    def has(self, identifier: str) -> bool:
+        """Whether the plant has such a node."""
+        return self.build(identifier) is not None
 
     def build(self, identifier: str) -> NodeData | None:
         """Return a new node, or None when the plant has no such node."""

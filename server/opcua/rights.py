@@ -4,7 +4,9 @@
 # pyright: reportArgumentType=false
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from asyncua import ua
@@ -15,6 +17,7 @@ from server.opcua.attributes import NAMESPACE, READ_ONLY
 from server.opcua.space import PlantAddressSpace
 from server.ports import CommandError
 from server.security.principal import Principal
+from server.setpoints import Put
 from server.store import to_ticks
 
 _INDEX_RANGE = re.compile(r"(\d+)(?::(\d+))?")
@@ -54,32 +57,47 @@ class Rights:
             return self._user_executable(item.NodeId, found, principal)
         return found
 
-    async def write(self, item: ua.WriteValue, principal: Principal, origin: str) -> ua.StatusCode:
-        """Write one attribute; the StatusCode says what became of it, and anything but Good changed nothing."""
-        node = self._space.get(item.NodeId)
-        if node is None:
-            return ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown)
-        if item.AttributeId not in node.attributes:
-            return ua.StatusCode(ua.StatusCodes.BadAttributeIdInvalid)
-        if item.AttributeId != ua.AttributeIds.Value:
-            return ua.StatusCode(ua.StatusCodes.BadNotWritable)
+    async def write(self, items: Sequence[ua.WriteValue], principal: Principal, origin: str) -> list[ua.StatusCode]:
+        """Write attributes; each StatusCode says what became of one, and anything but Good changed nothing."""
+        results = [ua.StatusCode() for _ in items]
+        puts: dict[int, Put] = {}
+        for index, item in enumerate(items):
+            try:
+                put = self._put(item)
+                if put is None:
+                    results[index] = await self._write_added(item, principal)
+                else:
+                    puts[index] = put
+            except CommandError as error:
+                results[index] = ua.StatusCode(error.status)
+        if puts:
+            faults = await self._commands.put_many(list(puts.values()), principal, origin)
+            for index, fault in zip(puts, faults, strict=True):
+                if fault is not None:
+                    results[index] = ua.StatusCode(fault.status)
+        return results
+
+    def _put(self, item: ua.WriteValue) -> Put | None:
+        """Return what a write would set, None for a node that is none of the plant's; raises CommandError."""
         variable = self._space.variable_of(item.NodeId)
-        if variable is None:
-            return await self._write_added(item, principal)
+        if variable is None or item.AttributeId != ua.AttributeIds.Value:
+            node = self._space.get(item.NodeId)
+            if node is None:
+                raise CommandError(ua.StatusCodes.BadNodeIdUnknown, "there is no such node")
+            if item.AttributeId not in node.attributes:
+                raise CommandError(ua.StatusCodes.BadAttributeIdInvalid, "the node has no such attribute")
+            if item.AttributeId != ua.AttributeIds.Value:
+                raise CommandError(ua.StatusCodes.BadNotWritable, "only values can be written")
+            return None
         if item.IndexRange:
-            return ua.StatusCode(ua.StatusCodes.BadIndexRangeNoData)
+            raise CommandError(ua.StatusCodes.BadIndexRangeNoData, "a scalar has no elements")
         given = item.Value
         if given.StatusCode is not None and given.StatusCode.value != 0:
-            return ua.StatusCode(ua.StatusCodes.BadWriteNotSupported)
+            raise CommandError(ua.StatusCodes.BadWriteNotSupported, "a status cannot be written")
+        if variable.declaration.writable:
+            check_variant(given.Value, ua.VariantType(int(variable.declaration.type)))
         stamp = None if given.SourceTimestamp is None else to_ticks(given.SourceTimestamp)
-        try:
-            if variable.declaration.writable:
-                check_variant(given.Value, ua.VariantType(int(variable.declaration.type)))
-            value = None if given.Value is None else given.Value.Value
-            await self._commands.put(variable, value, principal, origin, stamp)
-        except CommandError as error:
-            return ua.StatusCode(error.status)
-        return ua.StatusCode()
+        return Put(variable, None if given.Value is None else plain(given.Value.Value), stamp)
 
     async def _write_added(self, item: ua.WriteValue, principal: Principal) -> ua.StatusCode:
         level = self._space.read_attribute_value(item.NodeId, ua.AttributeIds.AccessLevel).Value
@@ -135,6 +153,11 @@ def _part(found: ua.DataValue, index_range: str) -> ua.DataValue:
         )
     kind, is_array = found.Value.VariantType, isinstance(value, list)
     return replace(found, Value=ua.Variant(value[first : last + 1], kind, is_array=is_array))
+
+
+def plain(value: Any) -> Any:
+    """Return a Variant's value as commands and store have it: a DateTime as ticks."""
+    return to_ticks(value) if isinstance(value, datetime) else value
 
 
 def check_variant(variant: ua.Variant | None, expected: ua.VariantType) -> None:

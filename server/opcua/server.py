@@ -20,8 +20,9 @@ from server.commands import Commands
 from server.errors import StartError
 from server.opcua.attributes import NAMESPACE
 from server.opcua.connection import PlantBinaryServer
+from server.opcua.continuation import MAX_POINTS
 from server.opcua.internal_server import PlantInternalServer
-from server.opcua.notifier import notify
+from server.opcua.nodeset import read_nodeset
 from server.opcua.security import ENCRYPTED_POLICIES, Gatekeeper
 from server.opcua.session import PlantRules
 from server.opcua.space import PlantAddressSpace
@@ -75,6 +76,8 @@ class OpcUaServer:
         await server.set_build_info(
             server.product_uri, server.manufacturer_name, server.name, VERSION, VERSION, datetime.now(UTC)
         )
+        points = server.get_node(ua.NodeId(ua.ObjectIds.Server_ServerCapabilities_MaxBrowseContinuationPoints))
+        await points.write_value(MAX_POINTS, ua.VariantType.UInt16)
         index = await server.register_namespace(self._plant.namespace)
         if index != NAMESPACE:
             raise StartError(f"the plant's namespace came to index {index}, not {NAMESPACE}")
@@ -111,8 +114,8 @@ class OpcUaServer:
         await self.internal.start()
 
     async def run(self) -> None:
-        """Deliver changes to monitored items until cancelled."""
-        await notify(self.space)
+        """Publish to subscriptions until cancelled."""
+        await self.internal.subscriptions.run()
 
     async def stop(self) -> None:
         """Tell the sessions, then close them."""
@@ -131,7 +134,7 @@ class OpcUaServer:
 
     async def _add_nodeset(self, path: Path) -> None:
         try:
-            added = await self._server.import_xml(str(path))
+            added = await self._server.import_xml(xmlstring=await asyncio.to_thread(read_nodeset, path))
         except OSError as error:
             raise StartError(f"{path}: the NodeSet2 file cannot be read: {error.strerror}") from error
         except Exception as error:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import PermissionRuleset, User, UserRole
-from asyncua.server.internal_session import InternalSession
+from asyncua.server.internal_session import InternalSession, SessionState
 from asyncua.ua.ua_binary import nodeid_to_binary
 
+from server.opcua.continuation import ContinuationPoints
 from server.security.principal import ANONYMOUS, Principal
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class PlantSession(InternalSession):
         self.session_id = ua.NodeId(uuid.uuid4(), 1)
         self.auth_token = ua.NodeId(secrets.token_bytes(32), 0, ua.NodeIdType.ByteString)
         self.token_on_the_wire = nodeid_to_binary(self.auth_token)
+        self.continuation_points = ContinuationPoints()
+        self._application = ""
+        self.max_response_size = 0
+        """What the client takes in a response (bytes), 0 for any size."""
         self.iserver.register_external_session(self)
 
     @property
@@ -83,10 +88,31 @@ class PlantSession(InternalSession):
         return self.user.principal if isinstance(self.user, PlantUser) else ANONYMOUS
 
     @property
+    def owner(self) -> tuple[str, str]:
+        """Whose subscriptions the session may take over: its user's; without a user, its application's."""
+        principal = self.principal
+        return principal.name, self._application if principal == ANONYMOUS else ""
+
+    @property
     def origin(self) -> str:
         """From where commands of this session come."""
         peer: Any = self.name
         return f"opcua {peer[0]}" if isinstance(peer, tuple) else f"opcua {peer}"
+
+    async def create_session(
+        self, params: ua.CreateSessionParameters, sockname: tuple[str, int] | None = None
+    ) -> ua.CreateSessionResult:
+        """Answer CreateSession (OPC 10000-4 5.7.2)."""
+        self.max_response_size = int(params.MaxResponseMessageSize)
+        self._application = str(params.ClientDescription.ApplicationUri)
+        return await super().create_session(params, sockname)
+
+    async def close_session(self, delete_subs: bool = True) -> None:
+        """Close the session and what it holds."""
+        self.continuation_points.clear()
+        if self.state is not SessionState.Closed:
+            self.iserver.subscriptions.session_closed(self, delete=delete_subs)
+        await super().close_session(False)
 
     async def read(self, params: ua.ReadParameters) -> list[ua.DataValue]:
         """Read attributes as this session may see them (OPC 10000-4 5.10.2)."""
@@ -104,8 +130,7 @@ class PlantSession(InternalSession):
         """Write values: set-points of the plant, and values of nodes that a user added (OPC 10000-4 5.10.4)."""
         if not params.NodesToWrite:
             raise ServiceError(ua.StatusCodes.BadNothingToDo)
-        rights = self.iserver.rights
-        return [await rights.write(item, self.principal, self.origin) for item in params.NodesToWrite]
+        return await self.iserver.rights.write(params.NodesToWrite, self.principal, self.origin)
 
     async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
         """Call methods (OPC 10000-4 5.11.2)."""
@@ -113,17 +138,3 @@ class PlantSession(InternalSession):
             raise ServiceError(ua.StatusCodes.BadNothingToDo)
         methods = self.iserver.methods
         return [await methods.call_as(request, self.principal, self.origin) for request in params]
-
-    async def create_monitored_items(
-        self, params: ua.CreateMonitoredItemsParameters
-    ) -> list[ua.MonitoredItemCreateResult]:
-        """Create monitored items on what this session may read; the others get BadUserAccessDenied."""
-        rights = self.iserver.rights
-        allowed = [rights.may_read(item.ItemToMonitor, self.principal) for item in params.ItemsToCreate]
-        if all(allowed):
-            return await super().create_monitored_items(params)
-        wanted = params.ItemsToCreate
-        params.ItemsToCreate = [item for item, may in zip(wanted, allowed, strict=True) if may]
-        made = iter(await super().create_monitored_items(params))
-        denied = ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)
-        return [next(made) if may else ua.MonitoredItemCreateResult(StatusCode=denied) for may in allowed]

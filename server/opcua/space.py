@@ -1,63 +1,21 @@
-"""The address space: asyncua's own nodes beside the plant's, which are made when a client first asks for them."""
+"""The address space: asyncua's own nodes beside the plant's, which are made when a client asks for them."""
 
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from asyncua import ua
-from asyncua.server.address_space import AddressSpace, NodeData
+from asyncua.server.address_space import AddressSpace
 
 from address_space.model import Plant, Variable
 from server.opcua.attributes import NAMESPACE, node_id, qualified
 from server.opcua.nodes import HAS_NOTIFIER, HAS_SUBTYPE, ORGANIZES, NodeFactory, reference
+from server.opcua.plant_nodes import PlantNodes
 from server.store import Store, from_ticks
 
-
-class PlantNodes(MutableMapping[ua.NodeId, NodeData]):
-    """The address space's nodes: those added are kept, those of the plant are made when first asked for."""
-
-    def __init__(self, factory: NodeFactory) -> None:
-        self._factory = factory
-        self._nodes: dict[ua.NodeId, NodeData] = {}
-
-    def get(self, key: ua.NodeId, default: Any = None) -> Any:
-        """Return a node, or `default`."""
-        node = self._nodes.get(key)
-        if node is not None:
-            return node
-        if key.NamespaceIndex != NAMESPACE or not isinstance(key.Identifier, str):
-            return default
-        node = self._factory.build(key.Identifier)
-        if node is None:
-            return default
-        self._nodes[node.nodeid] = node
-        return node
-
-    def __getitem__(self, key: ua.NodeId) -> NodeData:
-        node = self.get(key)
-        if node is None:
-            raise KeyError(key)
-        return node
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, ua.NodeId) and self.get(key) is not None
-
-    def __setitem__(self, key: ua.NodeId, value: NodeData) -> None:
-        self._nodes[key] = value
-
-    def __delitem__(self, key: ua.NodeId) -> None:
-        del self._nodes[key]
-
-    def __iter__(self) -> Iterator[ua.NodeId]:
-        yield from [key for key in self._nodes if key.NamespaceIndex != NAMESPACE]
-        for identifier in self._factory.identifiers():
-            yield node_id(identifier)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+_NAMES = (ua.AttributeIds.BrowseName, ua.AttributeIds.DisplayName)
 
 
 class PlantAddressSpace(AddressSpace):
@@ -67,10 +25,9 @@ class PlantAddressSpace(AddressSpace):
         super().__init__()
         self.plant = plant
         self.store = store
-        self.monitored = np.zeros(len(plant.variables), np.bool_)
-        """Which variables have a monitored item, shape (variables,)."""
         self.factory = NodeFactory(plant, self._read_value)
-        self._nodes = PlantNodes(self.factory)  # type: ignore[assignment]  # as asyncua's own shelf does
+        self.nodes = PlantNodes(self.factory)
+        self._nodes = self.nodes  # type: ignore[assignment]  # as asyncua's own shelf does
 
     def variable_of(self, nodeid: ua.NodeId) -> Variable | None:
         """Return the plant's variable behind a NodeId, None for any other node."""
@@ -101,20 +58,53 @@ class PlantAddressSpace(AddressSpace):
     def add_datachange_callback(
         self, nodeid: ua.NodeId, attr: ua.AttributeIds, callback: Callable[..., Any]
     ) -> tuple[ua.StatusCode, int]:
-        """Register a monitored item's callback, and note that its variable is watched."""
+        """Register a monitored item's callback; its node is kept."""
         status, handle = super().add_datachange_callback(nodeid, attr, callback)
-        variable = self.variable_of(nodeid)
-        if handle and variable is not None and attr == ua.AttributeIds.Value:
-            self.monitored[variable.id] = True
+        if handle:
+            self.nodes.keep(nodeid)
         return status, handle
 
     def delete_datachange_callback(self, handle: int) -> None:
         """Forget a monitored item's callback."""
-        nodeid, attr = self._handle_to_attribute_map.get(handle, (None, None))
+        nodeid, _ = self._handle_to_attribute_map.get(handle, (None, None))
         super().delete_datachange_callback(handle)
-        variable = None if nodeid is None else self.variable_of(nodeid)
-        if variable is not None and nodeid is not None and attr == ua.AttributeIds.Value:
-            self.monitored[variable.id] = bool(self[nodeid].attributes[attr].datachange_callbacks)
+        if nodeid is None:
+            return
+        node = self.nodes[nodeid]
+        if not any(value.datachange_callbacks for value in node.attributes.values()):
+            self.nodes.release(nodeid)
+
+    async def write_attribute_value(
+        self, nodeid: ua.NodeId, attr: ua.AttributeIds, value: ua.DataValue
+    ) -> ua.StatusCode:
+        """Write an attribute of a node; new names show in all references to it."""
+        status = await super().write_attribute_value(nodeid, attr, value)
+        renamed = attr in _NAMES
+        self.nodes.mark_changed(nodeid, references=renamed)
+        node = self.nodes.get(nodeid)
+        if renamed and node is not None:
+            for reference in node.references:
+                self.nodes.mark_changed(reference.NodeId, references=True)
+        return status
+
+    def set_attribute_value_callback(
+        self, nodeid: ua.NodeId, attr: ua.AttributeIds, callback: Callable[..., Any]
+    ) -> ua.StatusCode:
+        """Have an attribute's value come from `callback`."""
+        self.nodes.mark_changed(nodeid)
+        return super().set_attribute_value_callback(nodeid, attr, callback)
+
+    def set_attribute_value_setter(
+        self, nodeid: ua.NodeId, attr: ua.AttributeIds, setter: Callable[..., Any]
+    ) -> ua.StatusCode:
+        """Have writes of an attribute go to `setter`."""
+        self.nodes.mark_changed(nodeid)
+        return super().set_attribute_value_setter(nodeid, attr, setter)
+
+    def add_method_callback(self, methodid: ua.NodeId, callback: Callable[..., Any]) -> ua.StatusCode:
+        """Have calls of a method go to `callback`."""
+        self.nodes.mark_changed(methodid)
+        return super().add_method_callback(methodid, callback)
 
     def _read_value(self, nodeid: ua.NodeId, _attr: ua.AttributeIds) -> ua.DataValue:
         return self.data_value(self.plant.variable(str(nodeid.Identifier)))

@@ -11,6 +11,9 @@ from server.store import now_ticks
 READ_REQUEST = b"\x01\x00\x77\x02"
 """TypeId of a ReadRequest: FourByte NodeId i=631."""
 READ_RESPONSE = b"\x01\x00\x7a\x02"
+PUBLISH_REQUEST = b"\x01\x00\x3a\x03"
+"""TypeId i=826."""
+SERVICE_FAULT = b"\x01\x00\x8d\x01"
 
 _TYPE_ID_SIZE = 4
 _HEADER_TAIL = struct.Struct("<qIIiI")
@@ -28,6 +31,8 @@ class Request:
     type_id: bytes
     handle: int
     rest: bytes
+    timeout: int = 0
+    """TimeoutHint in ms, 0 for none."""
 
 
 def parse_request(body: bytes, token: bytes) -> Request | None:
@@ -41,13 +46,18 @@ def parse_request(body: bytes, token: bytes) -> Request | None:
     end = after_token + _HEADER_TAIL.size
     if len(body) < end + len(_NO_ADDITIONAL_HEADER):
         return None
-    _, handle, diagnostics, audit, _ = _HEADER_TAIL.unpack_from(body, after_token)
+    _, handle, diagnostics, audit, timeout = _HEADER_TAIL.unpack_from(body, after_token)
     start = end + len(_NO_ADDITIONAL_HEADER)
     if diagnostics or audit != _NO_AUDIT_ID or body[end:start] != _NO_ADDITIONAL_HEADER:
         return None
-    return Request(body[:_TYPE_ID_SIZE], handle, body[start:])
+    return Request(body[:_TYPE_ID_SIZE], handle, body[start:], timeout)
 
 
-def response_header(type_id: bytes, handle: int) -> bytes:
-    """Return the beginning of a response with the service result Good."""
-    return type_id + _RESPONSE_HEADER.pack(now_ticks(), handle, 0, 0, 0, _NO_ADDITIONAL_HEADER)
+def response_header(type_id: bytes, handle: int, result: int = 0) -> bytes:
+    """Return the beginning of a response; `result` is the ServiceResult's StatusCode."""
+    return type_id + _RESPONSE_HEADER.pack(now_ticks(), handle, result, 0, 0, _NO_ADDITIONAL_HEADER)
+
+
+def service_fault(handle: int, result: int) -> bytes:
+    """Return a ServiceFault (OPC 10000-4 7.35)."""
+    return response_header(SERVICE_FAULT, handle, result)

@@ -13,6 +13,7 @@ process.stdout.write = process.stderr.write.bind(process.stderr);
 const opcua = await import("node-opcua");
 const crypto = await import("node-opcua-crypto");
 const { dump, dumpNodeset, plain, statusName, walk } = await import("./nodes.mjs");
+const { subscriptionOperations } = await import("./subscriptions.mjs");
 
 const connections = new Map();
 let lastConnection = 0;
@@ -223,6 +224,8 @@ const operations = {
             Object.values(opcua.standardUnits).map((unit) => [unit.unitId, unit.displayName.text]));
     },
 };
+
+Object.assign(operations, subscriptionOperations(get));
 
 function get(number) {
     const connection = connections.get(number);

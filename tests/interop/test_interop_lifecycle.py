@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.interop.conftest import Sessions, credentials
 from tests.interop.node_client import Identity, NodeClient, connect
 from tests.process_rig import PlantreeProcess, wait_until
@@ -64,7 +62,6 @@ def test_a_shutdown_tells_sessions_ends_clean_and_keeps_set_points(
     assert server.stop(signal.SIGINT) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="asyncua publishes into the closed transport, and logs it as an error")
 def test_a_shutdown_with_a_subscribed_client_logs_no_error(
     plantree_process: Callable[..., PlantreeProcess], node: NodeClient, identity: Identity, small_plant: Path
 ) -> None:

@@ -12,7 +12,7 @@ from core_rig import ENGINEER, OPERATOR, ORIGIN, PLANT, SUPERVISOR, USER, Core
 
 from address_space import BuiltinType
 from server import quality
-from server.commands import fits_type
+from server.checks import fits_type
 from server.ports import CommandError
 from server.security.principal import ANONYMOUS, Principal
 from server.store.store import VALUE_DTYPES
@@ -68,7 +68,7 @@ async def test_roles(core: Core, path: str, who: Principal, allowed: bool) -> No
         ((0.5, "up", 1), quality.BAD_TOO_MANY_ARGUMENTS, ()),
         (("x", "up"), quality.BAD_INVALID_ARGUMENT, (quality.BAD_TYPE_MISMATCH, 0)),
         ((True, "up"), quality.BAD_INVALID_ARGUMENT, (quality.BAD_TYPE_MISMATCH, 0)),
-        ((math.nan, "up"), quality.BAD_INVALID_ARGUMENT, (quality.BAD_TYPE_MISMATCH, 0)),
+        ((math.nan, "up"), quality.BAD_INVALID_ARGUMENT, (quality.BAD_OUT_OF_RANGE, 0)),
         ((1.1, "up"), quality.BAD_INVALID_ARGUMENT, (quality.BAD_OUT_OF_RANGE, 0)),
         ((0.5, "left"), quality.BAD_INVALID_ARGUMENT, (0, quality.BAD_OUT_OF_RANGE)),
         ((-1, None), quality.BAD_INVALID_ARGUMENT, (quality.BAD_OUT_OF_RANGE, quality.BAD_TYPE_MISMATCH)),

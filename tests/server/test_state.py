@@ -1,5 +1,6 @@
 """What survives a restart and `kill -9`, on disk."""
 
+import asyncio
 import sqlite3
 import stat
 import subprocess
@@ -20,10 +21,10 @@ async def test_latches_setpoints_and_audit_are_read_back(tmp_path: Path) -> None
     await state.latch("Plant.A", {**CAUSE, "reason": "later"})
     await state.latch("Plant.B", CAUSE)
     await state.release("Plant.B")
-    await state.keep_setpoint("Plant.A.x", 1.5, 7)
-    await state.keep_setpoint("Plant.A.x", 2**64 - 1, 8)
-    await state.keep_setpoint("Plant.A.y", "Grüße", 9)
-    await state.audit((1, "ulf", "test", "Plant.A.Start", "[]", 0x80AB0000, "no"))
+    await asyncio.wrap_future(state.post_setpoints([("Plant.A.x", 1.5, 7)]))
+    await asyncio.wrap_future(state.post_setpoints([("Plant.A.x", 2**64 - 1, 8)]))
+    await asyncio.wrap_future(state.post_setpoints([("Plant.A.y", "Grüße", 9)]))
+    await asyncio.wrap_future(state.post_audit([(1, "ulf", "test", "Plant.A.Start", "[]", 0x80AB0000, "no")]))
     state.close()
     again = State(tmp_path / "new" / "state.sqlite")
     assert again.latches() == {"Plant.A": CAUSE}

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from address_space.model import BuiltinType
-from server.quality import is_bad
 from server.opcua.subscriptions.table import ON_STATUS, ON_TIMESTAMP, ItemTable, Rows
+from server.quality import is_bad
 from server.store.store import VALUE_DTYPES
 
 
@@ -34,8 +34,7 @@ def passes(
     if len(wide):
         value[wide] = _exceeds(table, rows[wide], bits[wide], deadband[wide])
     result = different | (value & (trigger != ON_STATUS))
-    stamped = (trigger == ON_TIMESTAMP) & (deadband == 0)
-    return result | (stamped & (source != table.source[rows]))
+    return result | ((trigger == ON_TIMESTAMP) & (source != table.source[rows]))
 
 
 def _exceeds(

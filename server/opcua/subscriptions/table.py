@@ -135,6 +135,11 @@ class ItemTable:
         self._links[triggering, linked] = None
         self._link_columns = None
 
+    @property
+    def linked(self) -> bool:
+        """Whether there are links at all."""
+        return bool(self._links)
+
     def unlink(self, triggering: int, linked: int) -> bool:
         """Undo a link; False when there is none."""
         if (triggering, linked) not in self._links:

@@ -1,0 +1,74 @@
+"""Whether arguments and set-points are what the plant file says: type, range, choices (OPC 10000-4 5.10.4, 5.11.2)."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from address_space.model import Argument, BuiltinType, Variable
+from server import quality
+from server.ports import CommandError
+from server.store.store import VALUE_DTYPES
+
+
+def check_arguments(declared: Sequence[Argument], given: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the arguments in their types; raises CommandError as OPC 10000-4 5.12.2 says."""
+    if len(given) < len(declared):
+        names = ", ".join(argument.name for argument in declared[len(given) :])
+        raise CommandError(quality.BAD_ARGUMENTS_MISSING, f"missing: {names}")
+    if len(given) > len(declared):
+        raise CommandError(quality.BAD_TOO_MANY_ARGUMENTS, f"takes {len(declared)} arguments, not {len(given)}")
+    faults = [argument_fault(argument, value) for argument, value in zip(declared, given, strict=True)]
+    if any(fault is not None for fault in faults):
+        first = next(fault for fault in faults if fault is not None)
+        statuses = tuple(quality.GOOD if fault is None else fault.status for fault in faults)
+        raise CommandError(quality.BAD_INVALID_ARGUMENT, str(first), statuses)
+    return tuple(given)
+
+
+def argument_fault(argument: Argument, value: Any) -> CommandError | None:
+    """Return what is wrong with one argument, None when it is right."""
+    if isinstance(value, float) and not math.isfinite(value) and argument.type.is_numeric:
+        return CommandError(quality.BAD_OUT_OF_RANGE, f"{argument.name} takes a finite number, not {value}")
+    if not fits_type(argument.type, value):
+        return CommandError(quality.BAD_TYPE_MISMATCH, f"{argument.name} is a {argument.type.name}, not {value!r}")
+    if argument.range is not None and not argument.range[0] <= value <= argument.range[1]:
+        low, high = argument.range
+        return CommandError(quality.BAD_OUT_OF_RANGE, f"{argument.name} is {low:g} to {high:g}, not {value:g}")
+    if argument.choices and value not in argument.choices:
+        return CommandError(
+            quality.BAD_OUT_OF_RANGE, f"{argument.name} is one of {', '.join(argument.choices)}, not {value!r}"
+        )
+    return None
+
+
+def fits_type(builtin: BuiltinType, value: Any) -> bool:
+    """Whether a Python value can be one of a built-in type; a floating-point number must be finite."""
+    if builtin is BuiltinType.Boolean:
+        return isinstance(value, bool)
+    if builtin is BuiltinType.String:
+        return isinstance(value, str)
+    if isinstance(value, bool):
+        return False
+    if builtin in (BuiltinType.Float, BuiltinType.Double):
+        return isinstance(value, int | float) and abs(value) <= float(np.finfo(VALUE_DTYPES[builtin]).max)
+    if not isinstance(value, int):
+        return False
+    limits = np.iinfo(VALUE_DTYPES[builtin])
+    return int(limits.min) <= value <= int(limits.max)
+
+
+def checked_setpoint(variable: Variable, value: Any) -> Any:
+    """Return a value that a set-point may take; raises CommandError."""
+    declaration = variable.declaration
+    if isinstance(value, float) and not math.isfinite(value):
+        raise CommandError(quality.BAD_OUT_OF_RANGE, f"{variable.path} takes a finite number, not {value}")
+    if not fits_type(declaration.type, value):
+        raise CommandError(quality.BAD_TYPE_MISMATCH, f"{variable.path} is a {declaration.type.name}, not {value!r}")
+    if declaration.range is not None and not declaration.range[0] <= value <= declaration.range[1]:
+        low, high = declaration.range
+        raise CommandError(quality.BAD_OUT_OF_RANGE, f"{variable.path} is {low:g} to {high:g}, not {value:g}")
+    if declaration.enumeration is not None and not 0 <= value < len(declaration.enumeration.values):
+        raise CommandError(quality.BAD_OUT_OF_RANGE, f"{variable.path} has no state {value}")
+    return value
