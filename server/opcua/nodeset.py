@@ -54,8 +54,10 @@ def write_nodeset(space: PlantAddressSpace, path: Path) -> int:
     return count
 
 
-def read_nodeset(path: Path) -> str:
+def read_nodeset(path: Path, plant: str) -> str:
     """Return a user's NodeSet2 file in the form that asyncua loads; raises OSError, and ValueError for another file.
+
+    A file that requires the model of the namespace `plant` has it: that requirement is left out.
 
     asyncua cannot do without the PublicationDate and Version of a RequiredModel, which are optional.
     """
@@ -65,9 +67,12 @@ def read_nodeset(path: Path) -> str:
         raise ValueError(str(error)) from error
     if root.tag != f"{{{_UA}}}UANodeSet":
         raise ValueError(f"its root is {root.tag.rpartition('}')[2]}, not UANodeSet")
-    for required in root.iter(f"{{{_UA}}}RequiredModel"):
-        required.attrib.setdefault("PublicationDate", _LONG_AGO)
-        required.attrib.setdefault("Version", "0")
+    for model in root.iter(f"{{{_UA}}}Model"):
+        for required in model.findall(f"{{{_UA}}}RequiredModel"):
+            if required.get("ModelUri") == plant:
+                model.remove(required)
+            required.attrib.setdefault("PublicationDate", _LONG_AGO)
+            required.attrib.setdefault("Version", "0")
     return ET.tostring(root, encoding="unicode")
 
 

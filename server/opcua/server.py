@@ -134,7 +134,9 @@ class OpcUaServer:
 
     async def _add_nodeset(self, path: Path) -> None:
         try:
-            added = await self._server.import_xml(xmlstring=await asyncio.to_thread(read_nodeset, path))
+            added = await self._server.import_xml(
+                xmlstring=await asyncio.to_thread(read_nodeset, path, self._plant.namespace)
+            )
         except OSError as error:
             raise StartError(f"{path}: the NodeSet2 file cannot be read: {error.strerror}") from error
         except Exception as error:

@@ -91,6 +91,10 @@ async def test_the_exported_file_can_be_loaded_by_asyncua(exported: Path) -> Non
     [
         pytest.param(OWN, id="whole"),
         pytest.param(OWN.replace('PublicationDate="2022-11-01T00:00:00Z"', ""), id="without-an-optional-date"),
+        pytest.param(
+            OWN.replace("</Model>", '<RequiredModel ModelUri="urn:plantree:plant"/></Model>'),
+            id="that-builds-on-the-plant",
+        ),
     ],
 )
 def test_nodes_of_a_users_own_file_are_served(
