@@ -29,18 +29,11 @@ def check_arguments(declared: Sequence[Argument], given: Sequence[Any]) -> tuple
 
 def argument_fault(argument: Argument, value: Any) -> CommandError | None:
     """Return what is wrong with one argument, None when it is right."""
-    if isinstance(value, float) and not math.isfinite(value) and argument.type.is_numeric:
-        return CommandError(quality.BAD_OUT_OF_RANGE, f"{argument.name} takes a finite number, not {value}")
-    if not fits_type(argument.type, value):
-        return CommandError(quality.BAD_TYPE_MISMATCH, f"{argument.name} is a {argument.type.name}, not {value!r}")
-    if argument.range is not None and not argument.range[0] <= value <= argument.range[1]:
-        low, high = argument.range
-        return CommandError(quality.BAD_OUT_OF_RANGE, f"{argument.name} is {low:g} to {high:g}, not {value:g}")
-    if argument.choices and value not in argument.choices:
-        return CommandError(
-            quality.BAD_OUT_OF_RANGE, f"{argument.name} is one of {', '.join(argument.choices)}, not {value!r}"
-        )
-    return None
+    fault = _fault(argument.name, argument.type, argument.range, value)
+    if fault is None and argument.choices and value not in argument.choices:
+        message = f"{argument.name} is one of {', '.join(argument.choices)}, not {value!r}"
+        return CommandError(quality.BAD_OUT_OF_RANGE, message)
+    return fault
 
 
 def fits_type(builtin: BuiltinType, value: Any) -> bool:
@@ -62,13 +55,20 @@ def fits_type(builtin: BuiltinType, value: Any) -> bool:
 def checked_setpoint(variable: Variable, value: Any) -> Any:
     """Return a value that a set-point may take; raises CommandError."""
     declaration = variable.declaration
-    if isinstance(value, float) and not math.isfinite(value):
-        raise CommandError(quality.BAD_OUT_OF_RANGE, f"{variable.path} takes a finite number, not {value}")
-    if not fits_type(declaration.type, value):
-        raise CommandError(quality.BAD_TYPE_MISMATCH, f"{variable.path} is a {declaration.type.name}, not {value!r}")
-    if declaration.range is not None and not declaration.range[0] <= value <= declaration.range[1]:
-        low, high = declaration.range
-        raise CommandError(quality.BAD_OUT_OF_RANGE, f"{variable.path} is {low:g} to {high:g}, not {value:g}")
+    fault = _fault(variable.path, declaration.type, declaration.range, value)
+    if fault is not None:
+        raise fault
     if declaration.enumeration is not None and not 0 <= value < len(declaration.enumeration.values):
         raise CommandError(quality.BAD_OUT_OF_RANGE, f"{variable.path} has no state {value}")
     return value
+
+
+def _fault(name: str, builtin: BuiltinType, limits: tuple[float, float] | None, value: Any) -> CommandError | None:
+    if builtin.is_numeric and isinstance(value, float) and not math.isfinite(value):
+        return CommandError(quality.BAD_OUT_OF_RANGE, f"{name} takes a finite number, not {value}")
+    if not fits_type(builtin, value):
+        return CommandError(quality.BAD_TYPE_MISMATCH, f"{name} is a {builtin.name}, not {value!r}")
+    if limits is not None and not limits[0] <= value <= limits[1]:
+        low, high = limits
+        return CommandError(quality.BAD_OUT_OF_RANGE, f"{name} is {low:g} to {high:g}, not {value:g}")
+    return None

@@ -36,6 +36,18 @@ def wait_until(holds: Callable[[], Any], what: str, within: float = 10.0) -> Any
     return result
 
 
+def answers_healthz(port: int) -> bool:
+    """Whether http://127.0.0.1:PORT/healthz answers 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.client.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
 class PlantreeProcess:
     """`python -m server` with data, certificates and log in `folder`; a context manager that ends it by its pid.
 
@@ -84,14 +96,7 @@ class PlantreeProcess:
         """Whether /healthz answers 200; AssertionError with the log when the process has ended."""
         if self.process is None or self.process.poll() is not None:
             raise AssertionError(f"the server has ended:\n{self.log_file.read_text()}")
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == http.client.OK
-        except OSError:
-            return False
-        finally:
-            connection.close()
+        return answers_healthz(self.http_port)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, within: float = STOP_S) -> int:
         """End it with a signal; returns the exit code, that of before when it has ended already."""

@@ -1,7 +1,6 @@
 """Every command in the README is run."""
 
 import contextlib
-import http.client
 import os
 import re
 import shlex
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from tests.process_rig import CHECKOUT, PASSWORD, free_port, wait_until
+from tests.process_rig import CHECKOUT, PASSWORD, answers_healthz, free_port, wait_until
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -114,14 +113,7 @@ def _started(command: str, folder: Path, environment: dict[str, str]) -> Iterato
 
 def _healthy(server: subprocess.Popen[bytes], port: int) -> bool:
     assert server.poll() is None, "the server has ended"
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == http.client.OK
-    except OSError:
-        return False
-    finally:
-        connection.close()
+    return answers_healthz(port)
 
 
 def _certificate(name: str) -> bytes:
