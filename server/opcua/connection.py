@@ -16,7 +16,7 @@ from typing import Any
 from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
-from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_from_binary
+from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_from_binary, uatcp_to_binary
 
 from server import logs
 from server.opcua.internal_server import PlantInternalServer, activating
@@ -223,6 +223,8 @@ class _PlantProtocol(OPCUAProtocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         processor: Any = self.processor
+        if processor is None or self._refuse_oversize():
+            return
         while not self._busy and self.messages.empty() and self.transport is not None:
             if len(self._buffer) < _CHUNK_HEADER_SIZE or not self._buffer.startswith(b"MSGF"):
                 break
@@ -235,6 +237,19 @@ class _PlantProtocol(OPCUAProtocol):
             self._buffer = self._buffer[size:]
             self.transport.write(response)
         super().data_received(b"")
+
+    def _refuse_oversize(self) -> bool:
+        """Hang up on a chunk larger than the buffer (OPC 10000-6 7.1.2): asyncua would collect all of it."""
+        size = int.from_bytes(self._buffer[4:8], "little")
+        if size <= self.limits.max_recv_buffer:
+            return False
+        log.warning("chunk refused", peer=str(self.peer_name), size=size, largest=self.limits.max_recv_buffer)
+        self._buffer = b""
+        if self.transport is not None:
+            error = ua.ErrorMessage(ua.StatusCode(ua.StatusCodes.BadTcpMessageTooLarge), "the chunk is too large")
+            self.transport.write(uatcp_to_binary(ua.MessageType.Error, error))
+            self.transport.close()
+        return True
 
     async def _process_one_msg(self, header: Any, buf: Any) -> bool:
         self._busy = True

@@ -51,10 +51,6 @@ class Encoded:
         """Bytes in memory, about."""
         return 2 * len(self.whole) + 50 * len(self.references) + 200
 
-    def printed(self, slots: dict[bytes, bytes]) -> "Encoded":
-        """Return what these patterns become with path and name filled in."""
-        return Encoded(tuple(reference % slots for reference in self.references), self.whole % slots)
-
 
 def result(references: Sequence[bytes], point: bytes | None = None, status: int = 0) -> bytes:
     """Return a BrowseResult; `point` is a ContinuationPoint."""

@@ -24,7 +24,6 @@ SAMPLE_BYTES = 34
 MESSAGE_BYTES = 1024
 """Room for all that stands around the notifications of a message, but acknowledgement results."""
 PUBLISH_RESPONSE = b"\x01\x00\x3d\x03"
-REPUBLISH_RESPONSE = b"\x01\x00\x46\x03"
 _DATA_CHANGES, _EVENTS, _STATUS_CHANGE = b"\x01\x00\x2b\x03\x01", b"\x01\x00\x94\x03\x01", b"\x01\x00\x34\x03\x01"
 """TypeIds i=811, i=916, i=820 of ExtensionObjects with a binary body."""
 _NONE = b"\x00\x00\x00\x00"

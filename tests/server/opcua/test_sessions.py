@@ -97,3 +97,12 @@ async def test_a_stop_does_not_wait_for_a_command_of_the_same_client(plantree: P
             assert not aiming.done()
         await aiming
     assert plantree.stops.latched(machine)
+
+
+async def test_a_chunk_larger_than_the_buffer_is_hung_up_on(plantree: Plantree) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", plantree.opcua.port)
+    writer.write(b"HELF" + (2**31 - 1).to_bytes(4, "little") + b"x" * 1000)
+    answer = await asyncio.wait_for(reader.read(), 5)  # to the end: the server has closed
+    assert answer.startswith(b"ERRF")
+    assert ua.StatusCodes.BadTcpMessageTooLarge.to_bytes(4, "little") in answer
+    writer.close()
