@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from address_space.model import Command, Machine, Plant, Variable
 from server import logs, quality
 from server.checks import check_arguments
-from server.ports import CommandError, Source
+from server.ports import CommandError, Put, Source
 from server.security.principal import Principal
-from server.setpoints import Put, SetPoints, source_of
+from server.setpoints import SetPoints, source_of
 from server.state import AuditRecord, State
 from server.store import Store, now_ticks
 

@@ -1,10 +1,12 @@
-"""The few interfaces between the server and what is around it: sources, and the errors of commands."""
+"""The few interfaces between the server and what is around it: sources, gateways, and the errors of commands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from address_space.model import Machine, Plant, Variable
+from server.security.principal import Principal
 
 if TYPE_CHECKING:
     from server.store import Store
@@ -20,6 +22,15 @@ class CommandError(Exception):
         super().__init__(message)
         self.status = status
         self.argument_statuses = argument_statuses
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """One set-point to write; `source_timestamp` in ticks, None for now."""
+
+    variable: Variable
+    value: Any
+    source_timestamp: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +61,70 @@ class Source(Protocol):
 
     async def emergency_stop(self, machine: Machine, active: bool) -> None:
         """Stop now and stay stopped (True), or release to Stopped (False); idempotent; raises CommandError."""
+        ...
+
+
+class CommandPort(Protocol):
+    """The one way in for commands and set-points; in the server's process it is `server.commands.Commands`."""
+
+    async def execute(self, path: str, arguments: Sequence[Any], principal: Principal, origin: str) -> tuple[Any, ...]:
+        """Carry out `Plant.Generator1.Start`; returns its outputs; raises CommandError."""
+        ...
+
+    async def put_many(self, puts: Sequence[Put], principal: Principal, origin: str) -> list[CommandError | None]:
+        """Write set-points, each by itself: returns what went wrong with each, None where it is done."""
+        ...
+
+
+class Identities(Protocol):
+    """Who may act through a gateway."""
+
+    async def authenticate(self, name: str, password: str, peer: str) -> Principal | None:
+        """Return the user with this password, None when there is none; throttled by name and peer."""
+        ...
+
+    def named(self, name: str) -> Principal | None:
+        """Return a user by name alone: for credentials that the gateway's configuration maps to it."""
+        ...
+
+
+@dataclass(slots=True)
+class GatewayStatus:
+    """How a gateway is doing: the gateway sets it, the tree and /metrics show it.
+
+    `lag` is the age in seconds of the oldest sample not delivered yet; `queue_depth` counts samples that wait;
+    `delivered` and `dropped` count samples since the start of the process.
+    """
+
+    connected: bool = False
+    lag: float = 0.0
+    queue_depth: int = 0
+    delivered: int = 0
+    dropped: int = 0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayContext:
+    """What a gateway is given.
+
+    `data_dir` is a folder of its own for what must survive; the certificate is the server's (PEM files).
+    """
+
+    name: str
+    plant: Plant
+    store: "Store"
+    commands: CommandPort
+    identities: Identities
+    status: GatewayStatus
+    data_dir: Path
+    certificate_file: Path
+    private_key_file: Path
+
+
+class Gateway(Protocol):
+    """What mirrors the tree to another protocol; fed by journal cursors that it opens and closes in `run`."""
+
+    async def run(self) -> None:
+        """Serve until cancelled; raises when it fails: the supervisor starts it again with backoff."""
         ...

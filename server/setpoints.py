@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,22 +11,13 @@ import numpy as np
 from address_space.model import BuiltinType, Machine, Plant, Variable
 from server import logs, quality
 from server.checks import checked_setpoint
-from server.ports import CommandError, Source
+from server.ports import CommandError, Put, Source
 from server.security.principal import Principal
 from server.state import State
 from server.store import Store, now_ticks
 from server.store.store import VALUE_DTYPES
 
 log = logs.get(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """One set-point to write; `source_timestamp` in ticks, None for now."""
-
-    variable: Variable
-    value: Any
-    source_timestamp: int | None = None
 
 
 class SetPoints:

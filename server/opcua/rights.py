@@ -15,9 +15,8 @@ from address_space.model import Role
 from server.commands import Commands
 from server.opcua.attributes import NAMESPACE, READ_ONLY
 from server.opcua.space import PlantAddressSpace
-from server.ports import CommandError
+from server.ports import CommandError, Put
 from server.security.principal import Principal
-from server.setpoints import Put
 from server.store import to_ticks
 
 _INDEX_RANGE = re.compile(r"(\d+)(?::(\d+))?")

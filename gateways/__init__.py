@@ -1,0 +1,1 @@
+"""What mirrors the tree to other protocols: one folder a protocol, none of which knows another."""
