@@ -30,6 +30,10 @@ class Computed:
     def __init__(self, plant: Plant, store: Store) -> None:
         self._store = store
         self._groups = list(_groups(plant))
+        self._used = np.zeros(len(store), np.bool_)
+        for group in self._groups:
+            for ids in group.inputs.values():
+                self._used[ids] = True
 
     async def run(self) -> None:
         """Follow the journal until cancelled."""
@@ -49,6 +53,8 @@ class Computed:
 
     def follow(self, changed: NDArray[np.int64]) -> None:
         """Evaluate what depends on the variables `changed`, ids of shape (n,)."""
+        if not self._used[changed].any():
+            return
         touched = np.zeros(len(self._store), np.bool_)
         touched[changed] = True
         for group in self._groups:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from address_space.model import Command, Machine, Plant, Variable
 from server import logs, quality
@@ -23,7 +24,7 @@ from server.commands import Commands
 from server.ports import CommandError, Source
 from server.security.principal import Principal
 from server.state import State
-from server.store import Store, now_ticks
+from server.store import Batch, Cursor, Store, now_ticks
 from server.store.store import VALUE_DTYPES
 
 log = logs.get(__name__)
@@ -106,13 +107,21 @@ class EmergencyStops:
         pressed = ids[self._store.values(ids) == 1]
         try:
             while True:
-                await asyncio.gather(*(self._press(buttons[id_]) for id_ in pressed.tolist()))
-                await cursor.wait()
-                batch = cursor.read(max_rows=self._store.journal.rows)
+                if len(pressed):
+                    await asyncio.gather(*(self._press(buttons[id_]) for id_ in pressed.tolist()))
+                batch = await self._news(cursor, watched)
                 rows = watched[batch.ids] & (batch.bits == 1) & ~quality.is_bad(batch.statuses)
                 pressed = np.union1d(batch.ids[rows], ids[self._store.values(ids) == 1])
         finally:
             cursor.close()
+
+    async def _news(self, cursor: Cursor, watched: NDArray[np.bool_]) -> Batch:
+        """Return the next rows of the journal among which there is a button; without buttons, never."""
+        while True:
+            await (cursor.wait() if watched.any() else asyncio.Event().wait())
+            batch = cursor.read(max_rows=self._store.journal.rows)
+            if watched[batch.ids].any():
+                return batch
 
     async def _press(self, machine: Machine) -> None:
         if machine.path in self._causes:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from address_space.model import Machine, Plant, Variable
 from server.security.principal import Principal
@@ -22,6 +22,15 @@ class CommandError(Exception):
         super().__init__(message)
         self.status = status
         self.argument_statuses = argument_statuses
+
+
+@runtime_checkable
+class StoreFed(Protocol):
+    """A source whose models read set-points from the store with their next step: writing them there is all it takes."""
+
+    def takes(self, variable: Variable) -> tuple[float, float] | None:
+        """Return the least and the greatest value it takes of a set-point; None when it must be asked each time."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from server.opcua.internal_server import PlantInternalServer, activating
 from server.opcua.security import Gatekeeper
 from server.opcua.session import PlantSession
 from server.opcua.subscriptions.connection import PublishingConnection
-from server.opcua.wire import READ_REQUEST, Request, parse_request
+from server.opcua.wire import CALL_REQUEST, READ_REQUEST, WRITE_REQUEST, Request, parse_request
 
 log = logs.get(__name__)
 
@@ -34,7 +34,8 @@ def _request(name: str) -> ua.NodeId:
 
 _DISCOVERY = {_request(name) for name in ("GetEndpoints", "FindServers", "CloseSecureChannel")}
 _CREATE_SESSION, _ACTIVATE_SESSION = _request("CreateSession"), _request("ActivateSession")
-_MAY_TAKE_LONG = {_request("Call"), _request("Write")}
+_WRITE = _request("Write")
+_MAY_TAKE_LONG = {_request("Call"), _WRITE}
 """Services that wait for a machine: answered beside the others, so that an emergency stop never queues behind them."""
 _MOST_BESIDE = 100
 _CHUNK = struct.Struct("<4sIIIII")
@@ -57,6 +58,8 @@ class PlantConnection(PublishingConnection):
         super().__init__(internal_server, transport, limits)
         self._gate = gate
         self._beside: set[asyncio.Task[Any]] = set()
+        self._writing: set[asyncio.Task[Any]] = set()
+        """Those of them that write."""
 
     @property
     def _peer(self) -> str:
@@ -100,6 +103,12 @@ class PlantConnection(PublishingConnection):
             answer = b""
         elif request.type_id == READ_REQUEST:
             answer = self.iserver.reads.answer(request, session.principal)
+        elif request.type_id == WRITE_REQUEST:
+            if self._writing:
+                return None  # a later write must not overtake one that waits for a machine
+            answer = self.iserver.writes.answer(request, session.principal, session.origin)
+        elif request.type_id == CALL_REQUEST:
+            answer = self.iserver.calls.answer(request, session.principal, session.origin)
         else:
             answer = self.iserver.views.answer(request, session.continuation_points, self._room(session))
         if answer is not None:
@@ -135,11 +144,13 @@ class PlantConnection(PublishingConnection):
         answer = self._fast(body.copy().read(len(body)), seqhdr.RequestId)
         if answer is None:
             answering = super().process_message(seqhdr, body)
-            if len(self._beside) >= _MOST_BESIDE or nodeid_from_binary(body.copy()) not in _MAY_TAKE_LONG:
+            service = nodeid_from_binary(body.copy())
+            if len(self._beside) >= _MOST_BESIDE or service not in _MAY_TAKE_LONG:
                 return await answering
             task = asyncio.create_task(answering)
-            self._beside.add(task)
-            task.add_done_callback(self._beside.discard)
+            for among in (self._beside, self._writing) if service == _WRITE else (self._beside,):
+                among.add(task)
+                task.add_done_callback(among.discard)
             return True
         if answer:
             self._transport.write(self._connection.message_to_binary(answer, request_id=seqhdr.RequestId))

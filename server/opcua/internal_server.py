@@ -15,7 +15,9 @@ from asyncua.server.internal_session import InternalSession
 from asyncua.server.user_managers import UserManager
 
 from server.commands import Commands
+from server.opcua.fast_call import FastCalls
 from server.opcua.fast_read import ReadPlans
+from server.opcua.fast_write import WriteTemplates
 from server.opcua.methods import PlantMethods
 from server.opcua.rights import Rights
 from server.opcua.session import PlantSession, plant_user
@@ -49,6 +51,8 @@ class PlantInternalServer(InternalServer):
         self.reads = ReadPlans(space, self.rights)
         self.views = Views(space)
         self.methods = PlantMethods(space, commands)
+        self.writes = WriteTemplates(space, commands)
+        self.calls = FastCalls(self.methods, commands)
         self.attribute_service = AttributeService(space)
         self.view_service = ViewService(space)
         self.method_service = self.methods

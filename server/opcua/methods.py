@@ -35,7 +35,7 @@ class PlantMethods(MethodService):
             return (await self.call([request]))[0]
         given: list[ua.Variant] = list(request.InputArguments or [])
         try:
-            command = self._command(request)
+            command = self.find(str(request.ObjectId.Identifier), str(request.MethodId.Identifier))
             outputs = await self._commands.execute(command.path, _unwrap(command, given), principal, origin)
         except CommandError as error:
             return _failure(error)
@@ -49,15 +49,17 @@ class PlantMethods(MethodService):
             OutputArguments=variants,
         )
 
-    def _command(self, request: ua.CallMethodRequest) -> Command:
-        """Find the command; the MethodId may be the object's own or that of its type."""
-        machine = self._space.plant.find_machine(str(request.ObjectId.Identifier))
+    def find(self, object_id: str, method_id: str) -> Command:
+        """Return the command behind the plant's identifiers; the method may be the object's own or that of its type.
+
+        Raises CommandError.
+        """
+        machine = self._space.plant.find_machine(object_id)
         if machine is None:
-            raise CommandError(ua.StatusCodes.BadNodeIdUnknown, f"there is no object {request.ObjectId.Identifier}")
-        owner, _, name = str(request.MethodId.Identifier).rpartition(".")
+            raise CommandError(ua.StatusCodes.BadNodeIdUnknown, f"there is no object {object_id}")
+        owner, _, name = method_id.rpartition(".")
         if owner not in (machine.path, machine.type.name) or name not in machine.commands:
-            message = f"{machine.path} has no method {request.MethodId.Identifier}"
-            raise CommandError(quality.BAD_METHOD_INVALID, message)
+            raise CommandError(quality.BAD_METHOD_INVALID, f"{machine.path} has no method {method_id}")
         return machine.commands[name]
 
 

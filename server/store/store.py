@@ -107,8 +107,10 @@ class Store:
         count = len(ids)
         if count == 0:
             return
-        status = np.broadcast_to(np.asarray(statuses, np.uint32), (count,))
-        source = np.broadcast_to(np.asarray(source_timestamps, np.int64), (count,))
+        status = np.empty(count, np.uint32)
+        status[:] = statuses
+        source = np.empty(count, np.int64)
+        source[:] = source_timestamps
         bits = np.zeros(count, np.uint64)
         objects: dict[int, Any] = {}
         mask = np.where(is_bad(status), np.uint8(_WITHOUT_VALUE), np.uint8(_WITH_VALUE))

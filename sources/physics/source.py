@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,16 @@ class PhysicsSource:
             raise CommandError(BAD_TYPE_MISMATCH, f"{variable.path} takes a number, not {value!r}")
         if variable.name in place.group.setpoints:
             place.group.put(place.index, variable.name, float(value))
+
+    def takes(self, variable: Variable) -> tuple[float, float] | None:
+        """Return the range of a number that the models take from the store with the next step (`StoreFed`)."""
+        if not variable.declaration.type.is_numeric:
+            return None
+        place = self._places.get(self._context.plant.owner(variable).path)
+        if place is None:
+            return None
+        low, high, *_ = place.group.setpoints.get(variable.name, (-inf, inf))
+        return low, high
 
     async def execute(self, machine: Machine, command: str, arguments: tuple[Any, ...]) -> None:
         """Carry out Start, Stop, SetLoad, InjectFault or ClearFaults; raises CommandError."""

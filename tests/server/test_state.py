@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import stat
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,52 @@ def test_a_latch_survives_a_kill(tmp_path: Path) -> None:
     assert killed.returncode == -9
     state = State(file)
     assert state.latches() == {"Plant.A": {"reason": "smoke"}}
+    state.close()
+
+
+GROUPS = [(11, ["Plant.A.x", "Plant.A.y"]), (6, ["Plant.A.n"])]
+VALUES = struct.pack("<ddi", 1.5, 2.5, 7)
+
+
+def test_what_is_kept_at_once_survives_a_kill(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom server.state import State\n"
+        "state = State(Path(sys.argv[1]))\n"
+        f"layout = state.new_layout({GROUPS!r})\n"
+        f"assert state.keep_put(layout, (1, 'ulf', 'test'), None, {VALUES!r}, (9).to_bytes(8, 'little'))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    file = tmp_path / "state.sqlite"
+    killed = subprocess.run([sys.executable, "-c", program, file], timeout=20, check=False)
+    assert killed.returncode == -9
+    state = State(file)
+    assert state.setpoints() == {"Plant.A.x": (1.5, 9), "Plant.A.y": (2.5, 9), "Plant.A.n": (7, 9)}
+    state.close()
+
+
+async def test_the_newer_of_two_writes_holds_whichever_is_committed_first(tmp_path: Path) -> None:
+    state = State(tmp_path / "state.sqlite")
+    layout = state.new_layout(GROUPS)
+    assert layout is not None
+    assert state.keep_put(layout, (1, "ulf", "test"), None, VALUES, (9).to_bytes(8, "little"))
+    await asyncio.wrap_future(state.post_setpoints([("Plant.A.x", 4.5, 3)]))
+    assert state.setpoints()["Plant.A.x"] == (4.5, 3)
+    assert state.keep_put(layout, (2, "ulf", "test"), None, VALUES, (10).to_bytes(8, "little"))
+    assert state.setpoints()["Plant.A.x"] == (1.5, 10)
+    state.close()
+
+
+def test_a_busy_database_keeps_nothing_at_once_and_says_so(tmp_path: Path) -> None:
+    state = State(tmp_path / "state.sqlite")
+    layout = state.new_layout(GROUPS)
+    assert layout is not None
+    other = sqlite3.connect(tmp_path / "state.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert not state.keep_put(layout, (1, "ulf", "test"), None, VALUES, (9).to_bytes(8, "little"))
+    other.execute("ROLLBACK")
+    assert state.keep_put(layout, (1, "ulf", "test"), None, VALUES, (9).to_bytes(8, "little"))
+    assert other.execute("SELECT count(*) FROM puts").fetchone() == (1,)
+    other.close()
     state.close()
 
 
