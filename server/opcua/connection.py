@@ -9,7 +9,6 @@ session, and would check passwords on the event loop.
 # pyright: reportArgumentType=false, reportPrivateUsage=false
 
 import asyncio
-import struct
 import time
 from typing import Any
 
@@ -19,6 +18,7 @@ from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_from_binary, uatcp_to_binary
 
 from server import logs
+from server.opcua.channel import HEAD, PlantChannel
 from server.opcua.internal_server import PlantInternalServer, activating
 from server.opcua.security import Gatekeeper
 from server.opcua.session import PlantSession
@@ -38,14 +38,12 @@ _WRITE = _request("Write")
 _MAY_TAKE_LONG = {_request("Call"), _WRITE}
 """Services that wait for a machine: answered beside the others, so that an emergency stop never queues behind them."""
 _MOST_BESIDE = 100
-_CHUNK = struct.Struct("<4sIIIII")
-"""Message type and chunk type, size, channel, token, sequence number, request (OPC 10000-6 6.7.2)."""
-_CHUNK_IDS = struct.Struct("<IIII")
-_CHUNK_HEADER_SIZE = _CHUNK.size
+_CHUNK_HEADER_SIZE = HEAD.size + 8
 _CHUNK_FRAME_SIZE = 512
 """Bytes of a chunk beside its body, at most: headers, padding and signature."""
 _ANY_SIZE = 2**31 - 1
-_LAST_SEQUENCE_NUMBER = 2**32 - 1024
+_LARGEST_HELD = 2**20
+"""Bytes of an unfinished message that are held for the short way; asyncua collects larger ones, chunk by chunk."""
 _NONE_POLICY = "http://opcfoundation.org/UA/SecurityPolicy#None"
 
 
@@ -56,6 +54,7 @@ class PlantConnection(PublishingConnection):
 
     def __init__(self, internal_server: PlantInternalServer, transport: Any, limits: Any, gate: Gatekeeper) -> None:
         super().__init__(internal_server, transport, limits)
+        self._connection: PlantChannel = PlantChannel(self._connection.security_policy, limits)
         self._gate = gate
         self._beside: set[asyncio.Task[Any]] = set()
         self._writing: set[asyncio.Task[Any]] = set()
@@ -66,30 +65,16 @@ class PlantConnection(PublishingConnection):
         name: Any = self.name
         return str(name[0]) if isinstance(name, tuple) else str(name)
 
-    def shortcut(self, chunk: bytes) -> bytes | None:
-        """Answer a whole MSG chunk of an unencrypted channel at once; None leaves it, untouched, to asyncua."""
-        connection = self._connection
-        if connection.security_policy.URI != _NONE_POLICY or connection._incoming_parts:
+    def shortcut(self, chunks: list[bytes]) -> bytes | None:
+        """Answer the chunks of a whole message at once; None leaves them, untouched, to asyncua."""
+        message = self._connection.open_message(chunks)
+        if message is None:
             return None
-        channel, token, sequence, request_id = _CHUNK_IDS.unpack_from(chunk, 8)
-        known = connection.security_token
-        if (channel, token) != (known.ChannelId, known.TokenId) or len(chunk) > self._limits.max_recv_buffer:
-            return None
-        expected = connection._peer_sequence_number
-        if expected is not None and sequence != expected + 1:
-            return None
-        answer = self._fast(chunk[_CHUNK_HEADER_SIZE:], request_id)
+        answer = self._fast(message.body, message.request_id)
         if answer is None:
             return None
-        connection._peer_sequence_number = sequence
-        if not answer:
-            return answer
-        size = _CHUNK_HEADER_SIZE + len(answer)
-        if size > self._limits.max_send_buffer or connection._sequence_number >= _LAST_SEQUENCE_NUMBER:
-            return connection.message_to_binary(answer, request_id=request_id)
-        connection._sequence_number += 1
-        head = _CHUNK.pack(b"MSGF", size, channel, token, connection._sequence_number, request_id)
-        return head + answer
+        self._connection.took(message)
+        return answer and self._connection.message_to_binary(answer, request_id=message.request_id)
 
     def _fast(self, body: bytes, request_id: int) -> bytes | None:
         """Return an answer, b"" where it comes when there is news, None where no fast path fits."""
@@ -198,6 +183,24 @@ class PlantConnection(PublishingConnection):
             )
 
 
+def _first_message(buffer: bytes) -> list[bytes] | None:
+    """Return the chunks of the MSG that a buffer begins with, None while some are missing, [] for what is no such."""
+    chunks: list[bytes] = []
+    at = 0
+    while at <= _LARGEST_HELD:
+        kind = buffer[at : at + 4]
+        size = int.from_bytes(buffer[at + 4 : at + 8], "little")
+        if kind not in (b"MSGF", b"MSGC") or size < _CHUNK_HEADER_SIZE:
+            return None if chunks and b"MSGC".startswith(kind[:3]) and len(kind) < 4 else []
+        if at + size > len(buffer):
+            return None if chunks else []
+        chunks.append(buffer[at : at + size])
+        at += size
+        if kind == b"MSGF":
+            return chunks
+    return []
+
+
 class PlantBinaryServer(BinaryServer):
     """Accepts connections that go through the gatekeeper."""
 
@@ -237,15 +240,13 @@ class _PlantProtocol(OPCUAProtocol):
         if processor is None or self._refuse_oversize():
             return
         while not self._busy and self.messages.empty() and self.transport is not None:
-            if len(self._buffer) < _CHUNK_HEADER_SIZE or not self._buffer.startswith(b"MSGF"):
-                break
-            size = int.from_bytes(self._buffer[4:8], "little")
-            if not _CHUNK_HEADER_SIZE <= size <= len(self._buffer):
-                break
-            response = processor.shortcut(self._buffer[:size])
+            chunks = _first_message(self._buffer)
+            if chunks is None:
+                return  # the rest of it is under way
+            response = processor.shortcut(chunks) if chunks else None
             if response is None:
                 break
-            self._buffer = self._buffer[size:]
+            self._buffer = self._buffer[sum(map(len, chunks)) :]
             self.transport.write(response)
         super().data_received(b"")
 

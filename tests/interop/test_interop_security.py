@@ -9,7 +9,7 @@ import pytest
 
 from tests.interop.conftest import Sessions, credentials
 from tests.interop.node_client import Identity, NodeClient, RefusedError, connect, make_identity
-from tests.process_rig import PlantreeProcess
+from tests.process_rig import PlantreeProcess, wait_until
 
 POLICIES = ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]
 MODES = ["Sign", "SignAndEncrypt"]
@@ -31,6 +31,8 @@ def test_every_policy_and_mode_carries_a_session(
 ) -> None:
     with connect(node, server.endpoint, identity, credentials(user), policy, mode) as session:
         assert session.read(f"ns=2;s={SPEED}")["status"] == "Good"
+        line = "ns=2;s=Plant.Line2.State"  # whose PLC takes a while to start
+        wait_until(lambda: session.read(line)["status"] == "Good", "the PLC of Line2 answers")
         expected = "BadUserAccessDenied" if user is None else "Good"
         assert session.write("Plant.Line2.SpeedSetpoint", "Double", 100.0) == expected
 
