@@ -11,6 +11,13 @@ from server import quality
 from server.ports import CommandError
 from server.store.store import VALUE_DTYPES
 
+_LARGEST = {builtin: float(np.finfo(VALUE_DTYPES[builtin]).max) for builtin in (BuiltinType.Float, BuiltinType.Double)}
+_INTEGERS = {
+    builtin: range(int(np.iinfo(dtype).min), int(np.iinfo(dtype).max) + 1)
+    for builtin, dtype in VALUE_DTYPES.items()
+    if np.dtype(dtype).kind in "iu"
+}
+
 
 def check_arguments(declared: Sequence[Argument], given: Sequence[Any]) -> tuple[Any, ...]:
     """Return the arguments in their types; raises CommandError as OPC 10000-4 5.12.2 says."""
@@ -45,11 +52,8 @@ def fits_type(builtin: BuiltinType, value: Any) -> bool:
     if isinstance(value, bool):
         return False
     if builtin in (BuiltinType.Float, BuiltinType.Double):
-        return isinstance(value, int | float) and abs(value) <= float(np.finfo(VALUE_DTYPES[builtin]).max)
-    if not isinstance(value, int):
-        return False
-    limits = np.iinfo(VALUE_DTYPES[builtin])
-    return int(limits.min) <= value <= int(limits.max)
+        return isinstance(value, int | float) and abs(value) <= _LARGEST[builtin]
+    return isinstance(value, int) and value in _INTEGERS[builtin]
 
 
 def checked_setpoint(variable: Variable, value: Any) -> Any:

@@ -37,6 +37,8 @@ class Computed:
 
     async def run(self) -> None:
         """Follow the journal until cancelled."""
+        if not self._groups:
+            await asyncio.Event().wait()
         cursor = self._store.journal.cursor("computed")
         try:
             lost = -1
