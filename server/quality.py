@@ -51,3 +51,15 @@ def worst(columns: list[NDArray[np.uint32]]) -> NDArray[np.uint32]:
         worse = (column & _SEVERITY) > (result & _SEVERITY)
         result[worse] = column[worse]
     return result
+
+
+QUALITY_GOOD, QUALITY_UNCERTAIN, QUALITY_BAD = 192, 64, 0
+"""The quality of OPC DA, as a number: what Modbus registers show."""
+
+
+def numbers(statuses: NDArray[np.uint32]) -> NDArray[np.uint16]:
+    """Return the quality number of each StatusCode."""
+    result = np.full(len(statuses), QUALITY_UNCERTAIN, np.uint16)
+    result[is_good(statuses)] = QUALITY_GOOD
+    result[is_bad(statuses)] = QUALITY_BAD
+    return result
