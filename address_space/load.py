@@ -94,10 +94,9 @@ class _Builder:
                 taken.add(name)
                 numbered = section if number is None else _numbered(section, number)
                 machines.append(self._machine(f"{plant.name}.{name}", name, machine_type, numbered))
-        if self.raw.sources:
-            if diagnostics.OBJECT in taken:
-                raise self.yaml.error(("objects", diagnostics.OBJECT), "is the name of the server's own diagnostics")
-            machines.extend(self._diagnostics(plant.name))
+        if diagnostics.OBJECT in taken:
+            raise self.yaml.error(("objects", diagnostics.OBJECT), "is the name of the server's own diagnostics")
+        machines.extend(self._diagnostics(plant.name))
         objects = (root, *machines)
         children: dict[str, list[Machine]] = {}
         for machine in machines:
@@ -184,7 +183,11 @@ class _Builder:
         section = ObjectSection(type=diagnostics.FOLDER_TYPE.name)
         yield self._machine(path, diagnostics.OBJECT, diagnostics.FOLDER_TYPE, section)
         for name in self.raw.sources:
+            if name in diagnostics.GATEWAYS:
+                raise self.yaml.error(("sources", name), "is the name of a gateway")
             yield self._machine(f"{path}.{name}", name, diagnostics.SOURCE_TYPE, section)
+        for name in diagnostics.GATEWAYS:
+            yield self._machine(f"{path}.{name}", name, diagnostics.GATEWAY_TYPE, section)
 
     def _source(self, name: str) -> SourceDeclaration:
         section = self.raw.sources[name]

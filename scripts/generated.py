@@ -7,12 +7,13 @@ from pathlib import Path
 
 from address_space import load_plant
 from scripts.variables import variable_list
+from server.composition import PlantreeSettings
 from server.config_cli import reference
 
 ROOT = Path(__file__).resolve().parent.parent
 
 FILES: dict[str, Callable[[], str]] = {
-    "docs/configuration.md": reference,
+    "docs/configuration.md": lambda: reference(PlantreeSettings),
     "docs/variables.md": lambda: variable_list(load_plant()),
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from address_space import PlantError
 from server import VERSION, config_cli, logs
+from server.composition import PlantreeSettings
 from server.errors import StartError
 from server.opcua.export_cli import register as register_export
 from server.security import cli as security_cli
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    settings = load(args.config)
+    settings = load(args.config, model=PlantreeSettings)
     changes: dict[str, Any] = {}
     if args.plant is not None:
         changes["plant"] = args.plant
@@ -106,7 +107,7 @@ async def _serve(settings: Settings) -> int:
     plantree = Plantree(settings)
     try:
         await plantree.start()
-        failed = asyncio.create_task(plantree.supervisor.wait_failed())
+        failed = asyncio.create_task(plantree.wait_failed())
         stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait((failed, stopped), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -11,15 +11,17 @@ from address_space import Machine, Plant, load_plant
 from address_space.errors import did_you_mean
 from server import logs
 from server.commands import Commands
+from server.composition import available, package
 from server.computed import Computed
-from server.diagnostics import Diagnostics, register_metrics, task_name
+from server.diagnostics import Diagnostics, gateway_task_name, register_gateway_metrics, register_metrics, task_name
 from server.emergency_stop import EmergencyStops
 from server.freshness import Freshness
+from server.gateway_part import GatewayPackage, GatewayPart, GatewaySettings, pem_copy
 from server.http import Http
 from server.metrics import Metrics
 from server.opcua.security import Gatekeeper
 from server.opcua.server import OpcUaServer
-from server.ports import CommandError, Source, SourceContext
+from server.ports import CommandError, GatewayContext, GatewayStatus, Source, SourceContext
 from server.security.certificates import load_or_create
 from server.security.trust import TrustList
 from server.security.users import Users
@@ -34,12 +36,19 @@ SOURCE_KINDS = ("physics", "modbus_plc", "replay")
 
 _SETTLE_S = 1.0
 """How long commands under way may take to end when the server stops."""
+_FLUSH_S = 3.0
+"""How long gateways may take to make durable what they were given, after the sources have ended."""
 
 
 class Plantree:
-    """A whole server. `start` raises PlantError, SettingsError or StartError with one clear sentence."""
+    """A whole server. `start` raises PlantError, SettingsError or StartError with one clear sentence.
 
-    def __init__(self, settings: Settings, plant: Plant | None = None) -> None:
+    `gateways` are the packages of gateways by name, None for all that there are; those that the settings enable run.
+    """
+
+    def __init__(
+        self, settings: Settings, plant: Plant | None = None, gateways: Mapping[str, GatewayPackage] | None = None
+    ) -> None:
         self.settings = settings
         self.plant = plant or load_plant(settings.plant)
         self.store = Store(self.plant, settings.journal_rows)
@@ -63,11 +72,15 @@ class Plantree:
         )
         self.opcua = OpcUaServer(self.plant, self.store, self.commands, settings.opcua, gate, self.own)
         self.supervisor = Supervisor()
-        metrics = Metrics()
-        register_metrics(metrics, self.store, self.supervisor, self.users, self.trust)
+        self.gateway_supervisor = Supervisor()  # its own: gateways end last, when all that they carry is there
+        self.gateways = self._create_gateways(gateways)
+        statuses = {name: part.status for name, part in self.gateways.items()}
+        self.metrics = metrics = Metrics()
+        register_metrics(metrics, self.store, (self.supervisor, self.gateway_supervisor), self.users, self.trust)
+        register_gateway_metrics(metrics, statuses)
         metrics.gauge("plantree_sessions", "OPC UA sessions", lambda: self.opcua.internal.session_count)
         self.http = Http(settings.http, metrics)
-        self._diagnostics = Diagnostics(self.plant, self.store, self.supervisor)
+        self._diagnostics = Diagnostics(self.plant, self.store, self.supervisor, statuses, self.gateway_supervisor)
 
     async def start(self) -> None:
         """Bring everything up; returns once clients may connect."""
@@ -87,8 +100,21 @@ class Plantree:
         add("diagnostics", self._diagnostics.run)
         for name, source in self.sources.items():
             add(task_name(name), self._runner(name, source), limits.startup)
+        for name, part in self.gateways.items():
+            self.gateway_supervisor.add(gateway_task_name(name), part.run, part.startup)
         self.http.health.ready()
         log.info("ready", endpoint=self.opcua.endpoint, variables=len(self.store))
+
+    async def wait_failed(self) -> None:
+        """Wait until a part whose policy is `error` could not start, then raise StartError."""
+        waiting = [asyncio.create_task(s.wait_failed()) for s in (self.supervisor, self.gateway_supervisor)]
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for failed in done:
+                failed.result()
+        finally:
+            for task in waiting:
+                task.cancel()
 
     async def stop(self) -> None:
         """End everything; what must survive is on the disk."""
@@ -96,6 +122,7 @@ class Plantree:
         await self.opcua.stop()
         await self.commands.settle(_SETTLE_S)
         await self.supervisor.stop(timeout=1.5)
+        await self.gateway_supervisor.stop(timeout=_FLUSH_S)
         await self.http.stop()
         self.close()
 
@@ -114,6 +141,27 @@ class Plantree:
 
         return run
 
+    def _create_gateways(self, packages: Mapping[str, GatewayPackage] | None) -> dict[str, GatewayPart]:
+        parts: dict[str, GatewayPart] = {}
+        for name in available() if packages is None else packages:
+            settings: GatewaySettings | None = getattr(self.settings, name, None)
+            if settings is None or not settings.enabled:
+                continue
+            context = GatewayContext(
+                name=name,
+                plant=self.plant,
+                store=self.store,
+                commands=self.commands,
+                identities=self.users,
+                status=GatewayStatus(),
+                data_dir=self.settings.data_dir / "gateways" / name,
+                certificate_file=pem_copy(self.own, self.settings.data_dir / "gateways" / "certificate.pem"),
+                private_key_file=self.own.private_key_file,
+            )
+            context.data_dir.mkdir(parents=True, exist_ok=True)
+            parts[name] = GatewayPart(package(name) if packages is None else packages[name], context, settings)
+        return parts
+
     def _greet_administrator(self) -> None:
         password = self.users.ensure_administrator()
         if password is not None:
@@ -131,9 +179,11 @@ class Plantree:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, plant: Plant | None = None) -> AsyncGenerator[Plantree]:
+async def running(
+    settings: Settings, plant: Plant | None = None, gateways: Mapping[str, GatewayPackage] | None = None
+) -> AsyncGenerator[Plantree]:
     """Run a whole server for the time of a `with` block."""
-    plantree = Plantree(settings, plant)
+    plantree = Plantree(settings, plant, gateways)
     try:
         await plantree.start()
         yield plantree

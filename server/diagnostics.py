@@ -1,29 +1,46 @@
 """How the server is doing: variables under ServerDiagnostics, and metrics of the same."""
 
 import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from address_space import diagnostics
 from address_space.model import Plant
 from server.metrics import Metrics
+from server.ports import GatewayStatus
 from server.security.trust import TrustList
 from server.security.users import Users
 from server.store import Store, now_ticks, to_ticks
-from server.store.store import VALUE_DTYPES
 from server.supervision import Supervisor, TaskStatus
 
 _PERIOD_S = 0.5
+_DISABLED = "Disabled"
+_NOTHING = GatewayStatus()
 
 
 class Diagnostics:
-    """Shows the state of each source in the tree; a source that was never started shows nothing."""
+    """Shows the state of each source and gateway in the tree; a source that was never started shows nothing.
 
-    def __init__(self, plant: Plant, store: Store, supervisor: Supervisor) -> None:
+    `gateways` are those that are enabled; their tasks may have a supervisor of their own.
+    """
+
+    def __init__(
+        self,
+        plant: Plant,
+        store: Store,
+        supervisor: Supervisor,
+        gateways: Mapping[str, GatewayStatus] | None = None,
+        gateway_supervisor: Supervisor | None = None,
+    ) -> None:
         self._plant = plant
         self._store = store
         self._supervisor = supervisor
-        self._shown: dict[str, TaskStatus] = {}
+        self._gateways = gateways or {}
+        self._gateway_supervisor = gateway_supervisor or supervisor
+        self._shown: dict[int, Any] = {}
+        self._started = now_ticks()
 
     async def run(self) -> None:
         """Look twice a second until cancelled, and write what has changed."""
@@ -35,22 +52,46 @@ class Diagnostics:
         """Write what has changed since the last look."""
         for name in self._plant.sources:
             status = self._supervisor.tasks.get(task_name(name))
-            if status is not None and self._shown.get(name) != status:
-                self._shown[name] = status
-                self._write(name, status)
+            if status is not None:
+                self._write(name, _task_values(status))
+        for name in diagnostics.GATEWAYS:
+            self._write(name, self._gateway_values(name))
 
-    def _write(self, source: str, status: TaskStatus) -> None:
-        machine = self._plant.machine(f"{self._plant.name}.{diagnostics.OBJECT}.{source}")
-        values = {
-            "State": status.state.value,
-            "Since": to_ticks(status.since),
-            "Restarts": status.restarts,
-            "LastError": status.last_error or "",
+    def _gateway_values(self, name: str) -> dict[str, Any]:
+        gateway = self._gateways.get(name, _NOTHING)
+        task = self._gateway_supervisor.tasks.get(gateway_task_name(name))
+        if name not in self._gateways:
+            values = {"State": _DISABLED, "Since": self._started, "Restarts": 0}
+        elif task is None:
+            values = {}
+        else:
+            values = _task_values(task)
+        return {
+            **values,
+            "LastError": gateway.last_error,
+            "Connected": gateway.connected,
+            "Lag": gateway.lag,
+            "QueueDepth": gateway.queue_depth,
+            "Delivered": gateway.delivered,
+            "Dropped": gateway.dropped,
         }
-        for name, value in values.items():
-            variable = machine.variables[name]
-            column = np.array([value], VALUE_DTYPES[variable.declaration.type])
-            self._store.write(np.array([variable.id], np.int64), column, now_ticks())
+
+    def _write(self, part: str, values: Mapping[str, Any]) -> None:
+        machine = self._plant.machine(f"{self._plant.name}.{diagnostics.OBJECT}.{part}")
+        changed = {machine.variables[name].id: value for name, value in values.items()}
+        changed = {id_: value for id_, value in changed.items() if self._shown.get(id_, _NOTHING) != value}
+        if changed:
+            self._shown.update(changed)
+            self._store.write(np.array(list(changed), np.int64), np.array(list(changed.values()), object), now_ticks())
+
+
+def _task_values(status: TaskStatus) -> dict[str, Any]:
+    return {
+        "State": status.state.value,
+        "Since": to_ticks(status.since),
+        "Restarts": status.restarts,
+        "LastError": status.last_error or "",
+    }
 
 
 def task_name(source: str) -> str:
@@ -58,7 +99,31 @@ def task_name(source: str) -> str:
     return f"source {source}"
 
 
-def register_metrics(metrics: Metrics, store: Store, supervisor: Supervisor, users: Users, trust: TrustList) -> None:
+def gateway_task_name(gateway: str) -> str:
+    """Return the name of a gateway's supervised task."""
+    return f"gateway {gateway}"
+
+
+def register_gateway_metrics(metrics: Metrics, gateways: Mapping[str, GatewayStatus]) -> None:
+    """Offer the figures of the enabled gateways to Prometheus."""
+    figures: tuple[tuple[Callable[..., None], str, str, Callable[[GatewayStatus], float]], ...] = (
+        (metrics.gauge, "connected", "Whether the gateway's peer is there", lambda status: status.connected),
+        (metrics.gauge, "lag_seconds", "Age of the oldest sample not delivered yet", lambda status: status.lag),
+        (metrics.gauge, "queue_depth", "Samples that wait to be delivered", lambda status: status.queue_depth),
+        (metrics.counter, "delivered_total", "Samples delivered", lambda status: status.delivered),
+        (metrics.counter, "dropped_total", "Samples given up", lambda status: status.dropped),
+    )
+    for add, name, text, figure in figures:
+
+        def look(figure: Callable[[GatewayStatus], float] = figure) -> dict[str, float]:
+            return {gateway: figure(status) for gateway, status in gateways.items()}
+
+        add(f"plantree_gateway_{name}", text, look, ["gateway"])
+
+
+def register_metrics(
+    metrics: Metrics, store: Store, supervisors: Sequence[Supervisor], users: Users, trust: TrustList
+) -> None:
     """Offer the server's figures to Prometheus."""
     journal = store.journal
     metrics.gauge("plantree_variables", "Variables in the store", lambda: len(store))
@@ -78,7 +143,7 @@ def register_metrics(metrics: Metrics, store: Store, supervisor: Supervisor, use
     metrics.counter(
         "plantree_restarts_total",
         "Restarts of a part",
-        lambda: {n: t.restarts for n, t in supervisor.tasks.items()},
+        lambda: {n: t.restarts for supervisor in supervisors for n, t in supervisor.tasks.items()},
         ["part"],
     )
     metrics.counter("plantree_sign_in_failures_total", "Refused sign-ins", lambda: users.failures)

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -247,17 +247,19 @@ def value_at(settings: BaseModel, path: SettingPath) -> Any:
 def origins(settings: Settings) -> dict[str, str]:
     """Say where each setting is from: "environment PLANTREE_PLANT", ".env line 3", "plantree.yaml:12", "default"."""
     known = settings._origins  # pyright: ignore[reportPrivateUsage]
-    return {".".join(path): known.get(path, "default") for path, _ in leaves()}
+    return {".".join(path): known.get(path, "default") for path, _ in leaves(type(settings))}
 
 
-def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from `environ` (os.environ), `.env` and one YAML file.
+def load(
+    config: Path | None = None, environ: Mapping[str, str] | None = None, *, model: type[Settings] = Settings
+) -> Settings:
+    """Read the settings of `model` from `environ` (os.environ), `.env` and one YAML file.
 
     The file is `config`, else the one that PLANTREE_CONFIG names, else plantree.yaml if there is one.
     Raises SettingsError with every mistake, one a line.
     """
     environ = os.environ if environ is None else environ
-    fields = dict(leaves())
+    fields = dict(leaves(model))
     sections = {path[:depth] for path in fields for depth in range(1, len(path))}
     file = config or (Path(environ["PLANTREE_CONFIG"]) if environ.get("PLANTREE_CONFIG") else DEFAULT_FILE)
     found = [layers.dotenv(), layers.environment(environ)]  # the later wins
@@ -277,7 +279,7 @@ def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -
             target = target.setdefault(name, {})
         target[entry.path[-1]] = entry.value
     try:
-        settings = Settings(**values)
+        settings = model(**values)
     except ValidationError as error:
         problems += [_sentence(detail, winners, fields) for detail in error.errors(include_url=False)]
         raise SettingsError("\n".join(problems)) from None
@@ -305,8 +307,9 @@ def _sentence(
     context = detail.get("ctx", {})
     if detail["type"] == "conflict":
         paths = [(*location, name) for name in context["fields"]]
-        places = [winners[path].origin for path in paths if path in winners]
-        return f"{' and '.join(places)}: {'.'.join(paths[0])}: {detail['msg']}"
+        # A field may be a section itself: what was set in it counts.
+        places = [entry.origin for at, entry in winners.items() if any(at[: len(path)] == path for path in paths)]
+        return f"{' and '.join(dict.fromkeys(places))}: {'.'.join(paths[0])}: {detail['msg']}"
     path = next(location[:length] for length in range(len(location), 0, -1) if location[:length] in fields)
     message = re.sub(r" for <class '.*?'>", "", detail["msg"][0].lower() + detail["msg"][1:])
     if not is_secret(fields[path]):
@@ -316,4 +319,4 @@ def _sentence(
 
 def is_secret(info: FieldInfo) -> bool:
     """Tell whether a setting's value must not be shown."""
-    return info.annotation is SecretStr
+    return SecretStr in (info.annotation, *get_args(info.annotation))

@@ -19,7 +19,7 @@ DELIMITER = "__"
 DOTENV = Path(".env")
 
 # Read by the launcher and by scripts, before or beside the settings.
-NOT_SETTINGS = frozenset({"PLANTREE_CONFIG", "PLANTREE_SHARED"})
+NOT_SETTINGS = frozenset({"PLANTREE_CONFIG", "PLANTREE_SHARED", "PLANTREE_PASSWORD"})
 
 SettingPath = tuple[str, ...]
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from server.composition import available
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 START_S = 20.0
 STOP_S = 10.0
@@ -72,6 +74,8 @@ class PlantreeProcess:
             "PLANTREE_OPCUA__PORT": str(self.port),
             "PLANTREE_HTTP__PORT": str(self.http_port),
             "PLANTREE_LOG__FORMAT": "json",
+            # Gateways have ports of their own: a test that wants one says so in `env`.
+            **{f"PLANTREE_{name.upper()}__ENABLED": "false" for name in available()},
             **({"PLANTREE_PLANT": str(plant)} if plant else {}),
             **(env or {}),
         }

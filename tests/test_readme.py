@@ -44,7 +44,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
 def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that looks like the checkout, so that what the commands write does not land in it."""
     folder = tmp_path_factory.mktemp("newcomer")
-    for entry in ("address_space", "server", "sources", "bench", "Makefile", "requirements.lock"):
+    for entry in ("address_space", "server", "sources", "gateways", "bench", "Makefile", "requirements.lock"):
         (folder / entry).symlink_to(CHECKOUT / entry)
     binaries = folder / ".venv" / "bin"
     binaries.mkdir(parents=True)

@@ -6,6 +6,7 @@ import pytest
 from plant_files import RIGHT, write
 
 from address_space import BuiltinType, Feed, Plant, Role, load_plant
+from address_space.diagnostics import GATEWAYS
 from address_space.units import UNITS, Unit
 
 
@@ -145,3 +146,19 @@ def test_unit_codes_and_symbols_are_unique() -> None:
     codes = [unit.code for unit in UNITS.values() if unit.code]
     assert len(codes) == len(set(codes))
     assert all(symbol == unit.symbol for symbol, unit in UNITS.items())
+
+
+def test_every_plant_has_the_diagnostics_of_every_gateway(tmp_path: Path) -> None:
+    file = tmp_path / "bare.yaml"
+    file.write_text("plant: {name: P, type: T}\ntypes:\n  T: {description: Nothing at all}\n", encoding="utf-8")
+    bare = load_plant(file)
+    assert [machine.path for machine in bare.machines] == [
+        "P.ServerDiagnostics",
+        *(f"P.ServerDiagnostics.{name}" for name in GATEWAYS),
+    ]
+    expected = ["State", "Since", "Restarts", "LastError", "Connected", "Lag", "QueueDepth", "Delivered", "Dropped"]
+    for name in GATEWAYS:
+        machine = bare.machine(f"P.ServerDiagnostics.{name}")
+        assert machine.type.name == "GatewayDiagnosticsType"
+        assert list(machine.variables) == expected
+        assert {variable.declaration.feed for variable in machine.variables.values()} == {Feed.SERVER}

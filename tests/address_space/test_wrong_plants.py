@@ -56,6 +56,10 @@ CASES = {
         ("Pump1:", "ServerDiagnostics:"),
         "plant.yaml:33: objects.ServerDiagnostics: is the name of the server's own diagnostics",
     ),
+    "source named as a gateway": (
+        ("  wire: {kind: physics}", "  wire: {kind: physics}\n  mqtt: {kind: physics}"),
+        "plant.yaml:32: sources.mqtt: is the name of a gateway",
+    ),
     "register map unknown": (
         ("wire: {kind: physics}", "wire: {kind: physics, map: Mop}"),
         "plant.yaml:31: sources.wire.map: there is no register map 'Mop'; did you mean 'Map'?",

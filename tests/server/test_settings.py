@@ -6,11 +6,23 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from server import config_cli, settings_layers
 from server import settings as tree
-from server.settings import HttpSettings, OpcUaSettings, Settings, SettingsError, leaves, load, origins
+from server.composition import PlantreeSettings
+from server.settings import (
+    HttpSettings,
+    Names,
+    OpcUaSettings,
+    Section,
+    Settings,
+    SettingsError,
+    leaves,
+    load,
+    origins,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -248,14 +260,14 @@ def test_secrets_are_shown_by_nothing():
     (path, info), *_ = leaves(Secretive)
     assert tree.is_secret(info)
     assert "hunter2" not in config_cli._text(tree.value_at(model, path))
-    assert "hunter2" not in config_cli._section("x", "", [(path, info)])
+    assert "hunter2" not in config_cli._section("x", "", {path: info})
     detail = {"type": "x", "loc": path, "msg": "Is wrong", "input": "hunter2"}
     entry = settings_layers.Entry(path, "token", "hunter2", "here")
     assert tree._sentence(detail, {path: entry}, {path: info}) == "here: token: is wrong"
 
 
 def test_the_committed_reference_is_what_config_docs_writes(folder):
-    assert run_cli("docs", str(folder / "new" / "configuration.md"), settings=Settings()) == 0
+    assert run_cli("docs", str(folder / "new" / "configuration.md"), settings=PlantreeSettings()) == 0
     written = (folder / "new" / "configuration.md").read_text(encoding="utf-8")
     assert written == config_cli.REFERENCE.read_text(encoding="utf-8"), "run: python -m server config docs"
     assert str(tree.CHECKOUT) not in written
@@ -273,3 +285,97 @@ def test_the_reference_is_the_same_in_another_process():
             check=True,
         )
         assert out.stdout == config_cli.reference()
+
+
+class BoxSettings(Section):
+    """A section in a section."""
+
+    size: int = Field(default=1, ge=1, description="Size.")
+    code: SecretStr = Field(default=SecretStr(""), description="A secret.")
+
+
+class PeerSettings(Section):
+    """A section of the whole."""
+
+    box: BoxSettings = BoxSettings()
+    file: Path | None = Field(default=None, description="A file, or none.")
+    words: Names = Field(default_factory=list, description="Words.")
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.file is not None and self.box.size == 13:
+            raise PydanticCustomError("conflict", "13 goes with no file", {"fields": ("box", "file")})
+        return self
+
+
+class WholeSettings(Settings):
+    """The whole."""
+
+    peer: PeerSettings = PeerSettings()
+
+
+def test_a_section_in_a_section_is_read_from_every_place(monkeypatch):
+    write("plantree.yaml", "peer:\n  box:\n    size: 3\n  words: [a, b]\n")
+    monkeypatch.setenv("PLANTREE_PEER__BOX__CODE", "hunter2")
+    monkeypatch.setenv("PLANTREE_PEER__FILE", "x")
+    settings = load(model=WholeSettings)
+    assert (settings.peer.box.size, settings.peer.words, settings.peer.file) == (3, ["a", "b"], Path("x"))
+    assert settings.peer.box.code.get_secret_value() == "hunter2"
+    places = origins(settings)
+    assert places["peer.box.size"] == "plantree.yaml:3"
+    assert places["peer.box.code"] == "environment PLANTREE_PEER__BOX__CODE"
+    assert places["http.port"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "peer:\n  box:\n    size: 0\n",
+            "plantree.yaml:3: peer.box.size: input should be greater than or equal to 1 (it is 0)",
+        ),
+        (
+            "peer:\n  box:\n    sise: 2\n",
+            "plantree.yaml:3: peer.box.sise: no such setting, did you mean peer.box.size?",
+        ),
+        ("peer:\n  box:\n    code: [x]\n", "plantree.yaml:3: peer.box.code: input should be a valid string"),
+        (
+            "peer:\n  box:\n    size: 13\n  file: x\n",
+            "plantree.yaml:3 and plantree.yaml:4: peer.box: 13 goes with no file",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_section_in_a_section_is_told_with_its_line(text, sentence):
+    write("plantree.yaml", text)
+    with pytest.raises(SettingsError) as caught:
+        load(model=WholeSettings)
+    assert str(caught.value) == sentence
+
+
+def test_the_reference_has_sections_in_sections():
+    text = config_cli.reference(WholeSettings)
+    assert "## `peer.box`\n\nA section in a section.\n" in text
+    assert "| `PLANTREE_PEER__BOX__SIZE` | `peer.box.size` | integer from 1 | `1` | Size. |" in text
+    assert "| `PLANTREE_PEER__BOX__CODE` | `peer.box.code` | secret | (none) | A secret. |" in text
+    assert "| `PLANTREE_PEER__FILE` | `peer.file` | path | (none) | A file, or none. |" in text
+    assert "| `PLANTREE_PEER__WORDS` | `peer.words` | list of names | (none) | Words. |" in text
+
+
+def test_config_show_hides_a_secret_of_a_gateway(monkeypatch, capsys):
+    monkeypatch.setenv("PLANTREE_PEER__BOX__CODE", "hunter2")
+    for words in (["show"], ["show", "--json"]):
+        assert run_cli(*words, settings=load(model=WholeSettings)) == 0
+        shown = capsys.readouterr().out
+        assert "peer.box.code" in shown
+        assert "hunter2" not in shown
+
+
+def test_a_wrong_setting_of_a_gateway_ends_the_server_with_2(folder):
+    write("plantree.yaml", "mqtt:\n  startup: perhaps\n")
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tree.CHECKOUT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "server"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    sentence = "input should be 'error', 'retry' or 'ignore' (it is 'perhaps')"
+    assert done.stderr == f"error: plantree.yaml:2: mqtt.startup: {sentence}\n"

@@ -46,6 +46,14 @@ def test_add_verify_list_remove(users: Users) -> None:
     assert [user.name for user in users.list()] == ["bert"]
 
 
+def test_a_user_by_name_alone(users: Users) -> None:
+    users.add("anna", "correct horse", [Role.Operator])
+    assert users.named("anna") == users.verify("anna", "correct horse")
+    assert users.named("bert") is None
+    users.remove("anna")
+    assert users.named("anna") is None
+
+
 @pytest.mark.parametrize("password", ["", "correct hors", "Correct horse", "correct horse ", "x" * 5000, "\ud800"])
 def test_a_wrong_password(users: Users, password: str) -> None:
     users.add("anna", "correct horse", [Role.Operator])
