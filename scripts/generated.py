@@ -3,18 +3,25 @@
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from address_space import load_plant
+from gateways.modbus.cli import generate as modbus_map
+from gateways.mqtt.cli import generate as mqtt_topics
 from scripts.variables import variable_list
 from server.composition import PlantreeSettings
 from server.config_cli import reference
 
 ROOT = Path(__file__).resolve().parent.parent
 
+MODBUS = modbus_map()
+
 FILES: dict[str, Callable[[], str]] = {
     "docs/configuration.md": lambda: reference(PlantreeSettings),
     "docs/variables.md": lambda: variable_list(load_plant()),
+    "docs/mqtt/topics.md": mqtt_topics,
+    **{str(file.relative_to(ROOT)): partial(str, text) for file, text in MODBUS.items()},
 }
 
 

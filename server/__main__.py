@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from address_space import PlantError
+from gateways.verify_cli import register as register_verify
 from server import VERSION, config_cli, logs
-from server.composition import PlantreeSettings
+from server.composition import PlantreeSettings, command_lines
 from server.errors import StartError
 from server.opcua.export_cli import register as register_export
 from server.security import cli as security_cli
@@ -29,6 +30,8 @@ examples:
   python -m server certs trust UaExpert@desk    let one in
   python -m server config show                  every setting and where it comes from
   python -m server export nodeset plant.xml     the address space for other tools
+  python -m server export modbus map.csv        the Modbus register map; `export mqtt` lists the topics
+  python -m server verify --user anna           do OPC UA, Modbus, MQTT and the database show the same?
 
 Settings come from PLANTREE_ environment variables, .env and plantree.yaml: see docs/configuration.md.
 """
@@ -69,7 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="subcommands", metavar="COMMAND", dest="group")
     security_cli.register(subparsers)
     config_cli.register(subparsers)
-    register_export(subparsers)
+    exports = register_export(subparsers)
+    for module in command_lines():
+        if hasattr(module, "register_export"):
+            module.register_export(exports)
+        if hasattr(module, "register"):
+            module.register(subparsers)
+    register_verify(subparsers)
     return parser
 
 

@@ -27,6 +27,11 @@ def available() -> tuple[str, ...]:
     return tuple(name for name in GATEWAYS if find_spec(f"gateways.{name}") is not None)
 
 
+def command_lines() -> list[Any]:
+    """Import what gateways add to the command line: `register` adds subcommands, `register_export` exports."""
+    return [import_module(f"gateways.{name}.cli") for name in available() if find_spec(f"gateways.{name}.cli")]
+
+
 _FIELDS: dict[str, Any] = {name: (settings_model(name), settings_model(name)()) for name in available()}
 
 PlantreeSettings: type[Settings] = create_model(

@@ -7,11 +7,11 @@ from typing import Any
 
 from address_space import DEFAULT_PLANT, Plant, load_plant
 from gateways.modbus.addresses import Addresses, MapError
-from gateways.modbus.gateway import DEFAULT_LOCK, lock_file
+from gateways.modbus.lock import DEFAULT_LOCK, lock_file
 from gateways.modbus.mapping import RegisterMap, as_csv, as_markdown
 
 
-def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+def register_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
     """Add `modbus` to `export`; its handler takes (arguments, settings) and returns the exit code."""
     modbus = commands.add_parser("modbus", help="the Modbus register map, as CSV or Markdown by the file's ending")
     modbus.add_argument("file", type=Path, metavar="FILE", help="file to write: map.csv or map.md")

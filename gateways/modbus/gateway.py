@@ -4,13 +4,10 @@ import asyncio
 import contextlib
 import ssl
 import time
-from pathlib import Path
 
-from address_space import DEFAULT_PLANT
 from gateways.delivery import snapshot
-from gateways.modbus.addresses import Addresses
 from gateways.modbus.image import Image
-from gateways.modbus.mapping import RegisterMap
+from gateways.modbus.lock import load_map
 from gateways.modbus.protocol import Server
 from gateways.modbus.settings import ModbusSettings
 from gateways.modbus.writing import Writing
@@ -19,29 +16,7 @@ from server.ports import GatewayContext
 
 log = logs.get(__name__)
 
-DEFAULT_LOCK = Path(__file__).resolve().parents[2] / "docs" / "modbus" / "plant.lock.json"
 _BEAT_S = 1.0
-
-
-def lock_file(settings: ModbusSettings, plant_file: Path, data_dir: Path) -> Path:
-    """Return where the addresses of a plant's map are kept."""
-    if settings.map_lock is not None:
-        return settings.map_lock
-    return DEFAULT_LOCK if plant_file.resolve() == DEFAULT_PLANT.resolve() else data_dir / "map.lock.json"
-
-
-def load_map(context: GatewayContext, settings: ModbusSettings) -> RegisterMap:
-    """Return the map of the plant; new addresses are kept at once. Raises MapError, OSError."""
-    file = lock_file(settings, context.plant.file, context.data_dir)
-    addresses = Addresses.load(file)
-    register_map = RegisterMap(context.plant, addresses)
-    if addresses.given:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        scratch = file.with_suffix(".new")
-        scratch.write_text(addresses.text(), encoding="utf-8")
-        scratch.replace(file)
-        log.info("register map has new addresses", file=str(file), new=addresses.given)
-    return register_map
 
 
 class ModbusGateway:

@@ -11,7 +11,7 @@ from pymodbus.client import AsyncModbusTcpClient
 from address_space.model import BuiltinType, Machine, Plant, Variable
 from gateways.modbus import addresses as places
 from gateways.modbus.addresses import Addresses, Place
-from gateways.modbus.gateway import lock_file
+from gateways.modbus.lock import lock_file
 from gateways.modbus.mapping import ORDERS, RegisterMap, from_wire, reorder, shown, unit_id
 from gateways.modbus.settings import ModbusSettings
 from gateways.observing import Observation, Plane

@@ -11,13 +11,16 @@ from server.settings import Settings
 from server.store import Store
 
 
-def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
-    """Add `export`; its handler takes (arguments, settings) and returns the exit code."""
+def register(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",  # pyright: ignore[reportPrivateUsage]
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":  # pyright: ignore[reportPrivateUsage]
+    """Add `export` and return what its commands are added to; handlers take (arguments, settings)."""
     export = subparsers.add_parser("export", help="write what the plant looks like to other tools")
     commands = export.add_subparsers(title="commands", required=True, metavar="COMMAND")
     nodeset = commands.add_parser("nodeset", help="the address space as a NodeSet2 XML file (OPC 10000-6 Annex F)")
     nodeset.add_argument("file", type=Path, metavar="FILE", help="file to write")
     nodeset.set_defaults(handler=_nodeset)
+    return commands
 
 
 def _nodeset(args: argparse.Namespace, settings: Settings) -> int:
