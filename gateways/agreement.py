@@ -91,7 +91,8 @@ def _time(sample: Observation) -> int:
 
 
 def _sentence(sample: Observation, candidates: Sequence[Observation]) -> str:
-    shown = ", ".join(_say(candidate) for candidate in candidates[:_SHOWN])
+    nearest = sorted(candidates, key=lambda candidate: abs(_time(candidate) - _time(sample)))
+    shown = ", ".join(_say(candidate) for candidate in nearest[:_SHOWN])
     more = f" and {len(candidates) - _SHOWN} more" if len(candidates) > _SHOWN else ""
     return f"{sample.path}: shows {_say(sample)}; OPC UA {shown + more or 'nothing near that time'}"
 

@@ -41,6 +41,7 @@ async def compare(
         for name, observer in _OBSERVERS.items()
         if name in composition.available() and getattr(settings, name).enabled and (not only or name in only)
     ]
+    await _check_listening(_host(settings), settings.opcua.port)
     store = Store(plant, settings.journal_rows)
     remote = RemotePlant(plant, store, _peer(settings, user))
     truth: list[Observation] = []
@@ -65,6 +66,19 @@ async def compare(
             cursor.close()
     known = Truth(truth)
     return [agree(plant, known, plane) for plane in planes]
+
+
+async def _check_listening(host: str, port: int) -> None:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError as error:
+        raise ConnectionError(f"no server listens on {host}:{port}: start it with the same settings") from error
+    writer.close()
+
+
+def _host(settings: Any) -> str:
+    host: str = settings.opcua.host
+    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
 
 
 async def _first(following: "asyncio.Task[None]", work: Awaitable[Any]) -> Any:
@@ -104,8 +118,7 @@ def _peer(settings: Any, user: tuple[str, str]) -> Peer:
     trusted = settings.certs_dir / "trusted"
     trusted.mkdir(parents=True, exist_ok=True)
     shutil.copy(own.certificate_file, trusted / "plantree-verify.der")
-    host = "127.0.0.1" if settings.opcua.host == "0.0.0.0" else settings.opcua.host  # noqa: S104
-    return Peer(f"opc.tcp://{host}:{settings.opcua.port}/plantree", *user, own, folder)
+    return Peer(f"opc.tcp://{_host(settings)}:{settings.opcua.port}/plantree", *user, own, folder)
 
 
 async def _modbus(plant: Plant, settings: Any, _user: tuple[str, str], seconds: float) -> list[Plane]:

@@ -29,7 +29,13 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verify.add_argument("--user", required=True, metavar="NAME", help="user who may read everything: an Observer")
-    verify.add_argument("--seconds", type=float, default=5.0, metavar="S", help="how long to look (5)")
+    verify.add_argument(
+        "--seconds",
+        type=float,
+        default=12.0,
+        metavar="S",
+        help="how long to look; what does not change is repeated every 10 s (12)",
+    )
     verify.add_argument("--only", action="append", default=[], metavar="GATEWAY", help="modbus, mqtt or influx")
     verify.set_defaults(handler=_verify)
 

@@ -29,6 +29,8 @@ COMMANDS = [
 ]
 SERVERS = ("make run", ".venv/bin/python -m server --plant my-plant.yaml")
 IN_CI = ("make test", "make check")
+WITH_SERVER = tuple(c for c in COMMANDS if "server verify" in c or c.startswith("mosquitto_sub"))
+"""Commands that ask the running plant something."""
 
 
 def test_readme_names_the_two_commands() -> None:
@@ -44,7 +46,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
 def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that looks like the checkout, so that what the commands write does not land in it."""
     folder = tmp_path_factory.mktemp("newcomer")
-    for entry in ("address_space", "server", "sources", "gateways", "bench", "Makefile", "requirements.lock"):
+    for entry in ("address_space", "server", "sources", "gateways", "bench", "docs", "Makefile", "requirements.lock"):
         (folder / entry).symlink_to(CHECKOUT / entry)
     binaries = folder / ".venv" / "bin"
     binaries.mkdir(parents=True)
@@ -62,10 +64,12 @@ def environment() -> dict[str, str]:
         "PLANTREE_OPCUA__HOST": "127.0.0.1",
         "PLANTREE_OPCUA__PORT": str(free_port()),
         "PLANTREE_HTTP__PORT": str(free_port()),
+        "PLANTREE_MODBUS__PORT": str(free_port()),
+        "PLANTREE_MQTT__EMBEDDED__PORT": str(free_port()),
     }
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in (*SERVERS, *IN_CI, "make bench")])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in (*SERVERS, *WITH_SERVER, *IN_CI, "make bench")])
 def test_command(command: str, newcomer: Path, environment: dict[str, str]) -> None:
     password = PASSWORD.format(name="anna") if "users add" in command else ""
     done = subprocess.run(
@@ -78,6 +82,8 @@ def test_commands_left_what_they_promise(newcomer: Path) -> None:
     assert (newcomer / "certs" / "trusted" / "UaExpert@desk.der").exists()
     assert "Plant.Generator1.Speed" in (newcomer / "plant.xml").read_text(encoding="utf-8")
     assert (newcomer / "my-plant.yaml").exists()
+    assert "Plant.Generator1.Speed" in (newcomer / "map.csv").read_text(encoding="utf-8")
+    assert "factory/generator" in (newcomer / "topics.md").read_text(encoding="utf-8")
 
 
 def test_make_bench_is_there(environment: dict[str, str]) -> None:
@@ -89,6 +95,7 @@ def test_make_bench_is_there(environment: dict[str, str]) -> None:
     assert helped.returncode == 0
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("command", SERVERS)
 def test_server_command(command: str, newcomer: Path, environment: dict[str, str]) -> None:
     (newcomer / ".venv" / ".run-stamp").touch()  # make: the packages are installed
@@ -96,6 +103,28 @@ def test_server_command(command: str, newcomer: Path, environment: dict[str, str
     port = int(environment["PLANTREE_HTTP__PORT"])
     with _started(command, newcomer, environment) as server:
         wait_until(lambda: _healthy(server, port), f"{command} answers /healthz", 30)
+        for question in WITH_SERVER if command == SERVERS[0] else ():
+            _ask(question, newcomer, environment)
+
+
+def _ask(question: str, folder: Path, environment: dict[str, str]) -> None:
+    """Ask the running plant, as the user whom the README has added; its ports are those of the test."""
+    password = PASSWORD.format(name="anna")
+    command = question.replace("8883", environment["PLANTREE_MQTT__EMBEDDED__PORT"]).replace("$PASSWORD", password)
+    own = environment | {"PLANTREE_PASSWORD": password}
+
+    def answered() -> bool:
+        done = subprocess.run(
+            shlex.split(command), cwd=folder, env=own, capture_output=True, text=True, timeout=50, check=False
+        )
+        said.append(done.stdout + done.stderr)
+        return done.returncode == 0 and bool(done.stdout)
+
+    said: list[str] = []
+    try:
+        wait_until(answered, question, 40)  # the gateways come up a little after the server
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {said[-1]}") from None
 
 
 @contextlib.contextmanager

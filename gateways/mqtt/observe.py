@@ -13,9 +13,11 @@ from gateways.mqtt.endpoint import parse
 from gateways.mqtt.layouts import CLASSES
 from gateways.mqtt.mapping import object_topics, read_back
 from gateways.mqtt.settings import MqttSettings
+from gateways.mqtt.sparkplug_read import rebirth_request
 from gateways.mqtt.tls import client_context
 from gateways.observing import Observation, Plane
 from server.quality import BAD_NO_DATA, GOOD
+from server.store import now_ticks
 
 _TICKS_A_MICROSECOND = 10
 _BAD = 0x80000000
@@ -32,7 +34,8 @@ async def observe(
     """Subscribe for some seconds and return a plane for each layout that is published.
 
     `url` and `ca` are of a reader's credential where it is another one than the gateway's, as it is for the embedded
-    broker. Raises MqttError when the broker cannot be reached, ValueError for a payload that cannot be read back.
+    broker; with the layout sparkplug it must be allowed to publish there. Raises MqttError when the broker cannot be
+    reached, ValueError for a payload that cannot be read back.
     """
     endpoint = settings.endpoint if url is None else parse(url)
     if endpoint is None:
@@ -44,6 +47,9 @@ async def observe(
     await connection.open()
     try:
         await connection.subscribe([("#", 1)])
+        if "sparkplug" in settings.layouts:
+            # Births are not retained: without one only what changes would be seen.
+            await connection.publish([rebirth_request(settings.sparkplug, now_ticks())])
         await asyncio.sleep(seconds)
     finally:
         await connection.close()

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from gateways.mqtt.layout import NOTHING, Action, LayoutState, Message, Protocol
 from gateways.mqtt.pubsub_json import FieldEncoder, time, times
 from gateways.mqtt.pubsub_metadata import Topics, Writer, connection_data, make_writers
 from gateways.mqtt.pubsub_read import observed
-from gateways.mqtt.pubsub_settings import PubSubSettings
+from gateways.mqtt.pubsub_settings import HasPubSub
 from server.store import Batch, Store, now_ticks
 
 __all__ = ["PubSubLayout", "observed"]
@@ -21,15 +21,6 @@ __all__ = ["PubSubLayout", "observed"]
 JSON = "application/json"
 DISABLED, OPERATIONAL, ERROR = 0, 2, 3
 """Values of PubSubState (OPC 10000-14 6.2.1)."""
-
-
-class HasPubSub(Protocol):
-    """The settings of the gateway, as far as this layout needs them."""
-
-    @property
-    def pubsub(self) -> PubSubSettings:
-        """The section of this layout."""
-        ...
 
 
 class PubSubLayout:

@@ -1,6 +1,6 @@
 """The settings of the layout `pubsub`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
@@ -25,3 +25,12 @@ class PubSubSettings(Section):
         le=86_400,
         description="Seconds (publishing intervals of 1 s) between two key frames of a writer; changes go out at once.",
     )
+
+
+class HasPubSub(Protocol):
+    """The settings of the gateway, as far as the layout `pubsub` needs them."""
+
+    @property
+    def pubsub(self) -> PubSubSettings:
+        """The section of this layout."""
+        ...

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from gateways.mqtt.sparkplug_metrics import (
 )
 from gateways.mqtt.sparkplug_payload import Metric, decode, stored_value
 from gateways.mqtt.sparkplug_read import observed
-from gateways.mqtt.sparkplug_settings import SparkplugSettings
+from gateways.mqtt.sparkplug_settings import HasSparkplug
 from gateways.mqtt.sparkplug_topics import Topics, device_id
 from gateways.mqtt.sparkplug_wire import milliseconds
 from server.quality import GOOD
@@ -33,15 +33,6 @@ __all__ = ["SparkplugLayout", "observed"]
 
 _NODE = 0
 """Where the node itself is among the devices."""
-
-
-class HasSparkplug(Protocol):
-    """The settings of the gateway, as far as this layout needs them."""
-
-    @property
-    def sparkplug(self) -> SparkplugSettings:
-        """The section of this layout."""
-        ...
 
 
 class SparkplugLayout:
@@ -163,7 +154,7 @@ class SparkplugLayout:
         except (ValueError, TypeError, KeyError):
             raise ValueError("a STATE message is a JSON object with online and timestamp") from None
         if not isinstance(online, bool) or type(time) is not int:
-            raise ValueError("a STATE message has a boolean online and a whole timestamp")  # noqa: TRY004  wrong input
+            raise ValueError("a STATE message has a boolean online and a whole timestamp")
         if time < self._host_time:
             return NOTHING
         self._host_time = time

@@ -1,13 +1,12 @@
 """What Sparkplug shows of the tree, read as a host application reads it."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from address_space.model import BuiltinType, Plant, Variable
 from gateways.mqtt.layout import Message
 from gateways.mqtt.sparkplug_metrics import REBIRTH, STATUS_CODE, alias, payload, simple_metric
 from gateways.mqtt.sparkplug_payload import Metric, decode, stored_value
-from gateways.mqtt.sparkplug_settings import SparkplugSettings
+from gateways.mqtt.sparkplug_settings import HasSparkplug, SparkplugSettings
 from gateways.mqtt.sparkplug_topics import Topics, device_id
 from gateways.mqtt.sparkplug_wire import TICKS_PER_MS, milliseconds
 from gateways.observing import Observation, Plane
@@ -16,11 +15,6 @@ from server.store.ticks import UNIX_EPOCH_TICKS
 
 _BAD = 0x80000000
 _CARRIERS = ("NBIRTH", "DBIRTH", "NDATA", "DDATA")
-
-
-class _HasSparkplug(Protocol):
-    @property
-    def sparkplug(self) -> SparkplugSettings: ...
 
 
 class SparkplugReader:
@@ -66,7 +60,7 @@ def rebirth_request(settings: SparkplugSettings, now: int) -> Message:
     return Message(Topics(settings).node("NCMD"), payload(time, metric, None), qos=0)
 
 
-def observed(plant: Plant, settings: _HasSparkplug, seen: Iterable[tuple[str, bytes]]) -> Plane:
+def observed(plant: Plant, settings: HasSparkplug, seen: Iterable[tuple[str, bytes]]) -> Plane:
     """Return all samples of (topic, payload) pairs."""
     reader = SparkplugReader(plant, settings.sparkplug)
     samples = [sample for topic, data in seen for sample in reader.observations(topic, data)]

@@ -1,6 +1,6 @@
 """The settings of the layout `sparkplug`."""
 
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
@@ -20,3 +20,12 @@ class SparkplugSettings(Section):
         default="",
         description="Host ID of the primary host application; nothing is published while it is offline. Empty: none.",
     )
+
+
+class HasSparkplug(Protocol):
+    """The settings of the gateway, as far as the layout `sparkplug` needs them."""
+
+    @property
+    def sparkplug(self) -> SparkplugSettings:
+        """The section of this layout."""
+        ...

@@ -1,35 +1,48 @@
 """`python -m server verify` against a whole server, while the plant is moving."""
 
 import re
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from server.composition import available
-from tests.process_rig import PlantreeProcess, free_port
+from tests.process_rig import PlantreeProcess, free_port, wait_until
 
 GATEWAYS = ["modbus", "mqtt"]
 
 
 @pytest.fixture
-def server(tmp_path: Path):  # noqa: ANN201
+def server(tmp_path: Path):
     ports = {"PLANTREE_MODBUS__PORT": str(free_port()), "PLANTREE_MQTT__EMBEDDED__PORT": str(free_port())}
     wanted = {f"PLANTREE_{name.upper()}__ENABLED": str(name in GATEWAYS).lower() for name in available()}
-    layouts = {"PLANTREE_MQTT__LAYOUTS": "factory,uns,pubsub,sparkplug"}
-    process = PlantreeProcess(tmp_path, env={**ports, **wanted, **layouts})
-    process.add_users({"olga": "Observer"})
-    with process:
+    mqtt = {"PLANTREE_MQTT__LAYOUTS": "factory,uns,pubsub,sparkplug", "PLANTREE_MQTT__FACTORY__HEARTBEAT": "2"}
+    frames = {"PLANTREE_MQTT__PUBSUB__KEY_FRAME_COUNT": "2"}
+    with PlantreeProcess(tmp_path, env={**ports, **wanted, **mqtt, **frames}) as process:
+        # An Operator: the embedded broker lets nobody else publish, and Sparkplug's births must be asked for.
+        process.env["PLANTREE_PASSWORD"] = process.add_users({"otto": "Operator"})["otto"]
         yield process
+
+
+def connected(server: PlantreeProcess) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.http_port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    return all(f'plantree_gateway_connected{{gateway="{name}"}} 1.0' in text for name in GATEWAYS)
 
 
 @pytest.mark.timeout(120)
 def test_every_plane_shows_what_opc_ua_shows(server: PlantreeProcess) -> None:
-    server.env["PLANTREE_PASSWORD"] = "the password of olga"
-    server.env["PLANTREE_PASSWORD"] = server.add_users({"otto": "Observer"})["otto"]
-    done = server.cli("verify", "--user", "otto", "--seconds", "4")
-    print(done.stdout, done.stderr)
+    wait_until(lambda: connected(server), "the gateways are connected", 30)
+    done = server.cli("verify", "--user", "otto", "--seconds", "5")
     assert done.returncode == 0, done.stdout + done.stderr
-    planes = re.findall(r"│ ((?:modbus|mqtt) \S+)", done.stdout)
-    expected = {f"modbus {order}" for order in ("ABCD", "CDAB", "BADC", "DCBA")}
-    assert expected < set(planes)
-    assert {"mqtt factory", "mqtt uns", "mqtt pubsub", "mqtt sparkplug"} <= set(planes)
+    planes = set(re.findall(r"│ ((?:modbus|mqtt) \S+)", done.stdout))
+    layouts = {f"mqtt {layout}" for layout in ("factory", "uns", "pubsub", "sparkplug")}
+    assert planes == {f"modbus {order}" for order in ("ABCD", "CDAB", "BADC", "DCBA")} | layouts
+
+
+def test_without_a_server_it_says_so(tmp_path: Path) -> None:
+    process = PlantreeProcess(tmp_path, env={"PLANTREE_PASSWORD": "x", "PLANTREE_MODBUS__ENABLED": "true"})
+    done = process.cli("verify", "--user", "otto")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1

@@ -1,6 +1,8 @@
 // Decodes OPC UA JSON (OPC 10000-6 5.4, 1.05) with node-opcua-json: a line of JSON {kind, json} in, a line out.
 // Kinds: `field` is a DataValue in the CompactEncoding, `metadata` a DataSetMetaDataType, `connection` a
-// PubSubConnectionDataType. node-opcua-json 2.186 looks for a DataValue's status in StatusCode; the standard has Status.
+// PubSubConnectionDataType. Where node-opcua-json 2.186 is not of the standard's opinion, the standard's form is turned
+// into its own first: a DataValue's status is in Status, not StatusCode; the members of an ExtensionObject are beside its
+// UaTypeId, not in a UaBody.
 import { createInterface } from "node:readline";
 import { getStandardDataTypeFactory } from "node-opcua-factory";
 import { opcuaJsonDecodeStatusCode, opcuaJsonDecodeVariant } from "node-opcua-json";
@@ -23,8 +25,17 @@ function field(json) {
   };
 }
 
+function withBodies(json) {
+  if (Array.isArray(json)) return json.map(withBodies);
+  if (json === null || typeof json !== "object") return json;
+  const { UaTypeId, ...rest } = json;
+  const members = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, withBodies(value)]));
+  return UaTypeId === undefined ? members : { UaTypeId, UaBody: members };
+}
+
 function structure(Type) {
-  return (json) => new Type(opcuaJsonDecodeExtensionObjectBody(Type.schema, json, builder, NAMESPACES)).toJSON();
+  return (json) =>
+    new Type(opcuaJsonDecodeExtensionObjectBody(Type.schema, withBodies(json), builder, NAMESPACES)).toJSON();
 }
 
 const decoders = { field, metadata: structure(DataSetMetaDataType), connection: structure(PubSubConnectionDataType) };

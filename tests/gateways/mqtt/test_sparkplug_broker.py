@@ -166,8 +166,11 @@ async def test_the_will_has_the_bdseq_of_the_birth_and_a_restart_counts_on(tmp_p
 
 
 async def test_what_waited_through_an_outage_is_historical(tmp_path: Path) -> None:
-    with Mosquitto(tmp_path / "broker") as broker, default_context(tmp_path) as context:
+    keeping = Mosquitto(tmp_path / "broker", extra="queue_qos0_messages true")
+    with keeping as broker, default_context(tmp_path) as context:
         speed = context.plant.variable("Plant.Line1.LineSpeed")
+        with broker.subscriber("spBv1.0/#", session="kept"):
+            pass  # from now on the broker keeps what it misses
         async with running(context, _settings(broker)):
             broker.stop()
             await eventually(lambda: not context.status.connected, "the outage is noticed")
@@ -175,7 +178,7 @@ async def test_what_waited_through_an_outage_is_historical(tmp_path: Path) -> No
                 context.store.write(np.array([speed.id]), np.array([value]), now_ticks())
                 await asyncio.sleep(0)
             broker.start()
-            with broker.subscriber("spBv1.0/#") as seen:
+            with broker.subscriber("spBv1.0/#", session="kept") as seen:
                 await eventually(lambda: {1000.0, 1001.0} <= set(_values(seen, alias(speed.id))), "the backlog", 30.0)
         payloads = [message.payload for message in seen.seen if message.topic == _topic("DDATA", "Line1")]
         metrics = [metric for each in decode_all(payloads) for metric in each["raw"]["metrics"]]
