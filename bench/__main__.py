@@ -1,25 +1,31 @@
-"""`python -m bench`: every benchmark, one after the other."""
+"""`python -m bench`: every benchmark, one after the other. How a benchmark is written: `bench/__init__.py`."""
 
 import argparse
+import importlib
+import importlib.util
 import sys
+from types import ModuleType
 
-from bench import emergency_stop, opcua, physics, scale
+from bench import profiles
 from bench.report import console
 
-_ALL = {"opcua": opcua, "emergency_stop": emergency_stop, "scale": scale, "physics": physics}
+BENCHMARKS = ("opcua", "opcua_secure", "fairness", "emergency_stop", "modbus", "influx", "scale", "physics")
+"""Modules of this package, in the order in which they run; what a checkout does not have is left out."""
 
 _EPILOG = """\
 examples:
-  python -m bench                     all, about half an hour; rewrites bench/RESULTS.md and bench/opcua.png
-  python -m bench --quick             all in a few minutes, to see that they run; writes nothing
+  python -m bench                     all; rewrites bench/RESULTS.md and bench/opcua.png
+  python -m bench --quick             all in some minutes, to see that they run; writes nothing
   python -m bench --only scale,physics
+  python -m bench --profile           no figures: flame graphs of the server under each load, into bench/profiles
   python -m bench.opcua --help        what one of them does, and its own options
 """
 
 
 def main() -> int:
     """Run the benchmarks; returns 1 when one of them failed."""
-    described = "\n".join(f"  {name:<16}{module.__doc__}" for name, module in _ALL.items())
+    modules = _modules()
+    described = "\n".join(f"  {name:<16}{(module.__doc__ or '').strip()}" for name, module in modules.items())
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=f"The benchmarks of Plantree:\n\n{described}",
@@ -27,17 +33,29 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="short runs, nothing written")
-    parser.add_argument("--only", default=",".join(_ALL), metavar="NAMES", help="which, separated by commas")
+    parser.add_argument("--only", default=",".join(modules), metavar="NAMES", help="which, separated by commas")
+    parser.add_argument("--profile", action="store_true", help="flame graphs instead of figures")
     args = parser.parse_args()
+    if args.profile:
+        return profiles.run(quick=args.quick)
     names = args.only.split(",")
-    unknown = [name for name in names if name not in _ALL]
+    unknown = [name for name in names if name not in modules]
     if unknown:
-        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(_ALL)}")
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(modules)}")
     failed = 0
     for name in names:
         console.rule(name)
-        failed += _ALL[name].main(["--quick"] if args.quick else []) != 0
+        failed += modules[name].main(["--quick"] if args.quick else []) != 0
     return 1 if failed else 0
+
+
+def _modules() -> dict[str, ModuleType]:
+    """Return the benchmarks that there are."""
+    found: dict[str, ModuleType] = {}
+    for name in BENCHMARKS:
+        if importlib.util.find_spec(f"bench.{name}") is not None:
+            found[name] = importlib.import_module(f"bench.{name}")
+    return found
 
 
 if __name__ == "__main__":

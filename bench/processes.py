@@ -16,6 +16,9 @@ from typing import Any
 import psutil
 
 from bench import plants
+from bench.channel import Identity, make_identity
+from bench.errors import BenchError
+from bench.peers import environment as peers_environment
 from bench.plants import Layout
 from bench.raw_client import RawClient
 from bench.wire import WireError
@@ -24,11 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench" / "peers"
 USER = ("bench", "bench-password")
 _ROLES = ("Operator", "Engineer", "Supervisor")
-NAMES = {"plantree": "Plantree", "asyncua": "asyncua", "node": "node-opcua"}
-
-
-class BenchError(Exception):
-    """What keeps a benchmark from running, in one sentence."""
+NAMES = {"plantree": "Plantree", "asyncua": "asyncua", "node": "node-opcua", "o6": "open62541 (o6)"}
+ALL = ",".join(NAMES)
 
 
 def cores() -> tuple[set[int], set[int]]:
@@ -81,6 +81,11 @@ class Process:
         """Whether the process has not ended."""
         return self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
     def resident(self) -> float:
         """Return the resident memory in MB (10^6 bytes)."""
         return self._info.memory_info().rss / 1e6
@@ -118,22 +123,27 @@ class Process:
 
 
 class Server:
-    """One server of one kind with a layout, ready for clients."""
+    """One server of one kind with a layout, ready for clients; `secure` lets the peers offer encrypted channels too."""
 
-    def __init__(self, kind: str, layout: Layout, folder: Path, plant: Path | None = None) -> None:
+    def __init__(
+        self, kind: str, layout: Layout, folder: Path, plant: Path | None = None, *, secure: bool = False
+    ) -> None:
         self.kind = kind
         self.layout = layout
         self.port = free_port()
         self.path = "/plantree" if kind == "plantree" else ""
         self.user = USER if kind == "plantree" else None
+        self.identity = Identity(folder / "identity")
         self._first = layout.machine_paths()[-1] + f".Setpoint{layout.setpoints}"
-        self.process = Process(
-            _command(kind, layout, self.port, folder, plant), folder / f"{kind}.log", _environment(kind)
-        )
+        command = _command(kind, layout, self.port, folder, plant)
+        if secure and kind != "plantree":
+            command += ["--pki", str(self.identity.folder)]
+        self.process = Process(command, folder / f"{kind}.log", _environment(kind))
 
-    def connect(self, timeout: float = 60.0, *, user: bool = True) -> RawClient:
-        """Open a session."""
-        return RawClient(self.port, self.path, self.user if user else None, timeout)
+    def connect(self, timeout: float = 60.0, *, user: bool = True, secure: bool = False) -> RawClient:
+        """Open a session; `secure`: Basic256Sha256, SignAndEncrypt."""
+        identity = self.identity if secure else None
+        return RawClient(self.port, self.path, self.user if user else None, timeout, identity)
 
     def wait_ready(self, limit: float) -> float:
         """Wait until a session reads the last variable as Good; returns the seconds since the process was started."""
@@ -152,9 +162,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(kind: str, layout: Layout, folder: Path, plant: Path | None = None) -> Iterator[Server]:
+def serving(
+    kind: str, layout: Layout, folder: Path, plant: Path | None = None, *, secure: bool = False
+) -> Iterator[Server]:
     """Run a server for the time of a `with` block."""
-    server = Server(kind, layout, folder, plant)
+    server = Server(kind, layout, folder, plant, secure=secure)
     try:
         yield server
     finally:
@@ -167,7 +179,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def prepare(folder: Path) -> None:
-    """Make the user that the bench signs in as, and start the server once, so that it has its certificate."""
+    """Make the bench's user and certificate, and start the server once, so that it has a certificate too."""
     command = [sys.executable, "-m", "server", "users", "add", USER[0], "--replace"]
     command += [part for role in _ROLES for part in ("--role", role)]
     subprocess.run(
@@ -181,12 +193,18 @@ def prepare(folder: Path) -> None:
     )
     with serving("plantree", Layout(1, 1, 1), folder) as server:
         server.wait_ready(60)
+    identity = make_identity(folder / "identity")
+    shutil.copy(identity.certificate, folder / "certs" / "trusted" / "bench.der")
 
 
 def check_installed(kinds: Sequence[str]) -> None:
-    """Raise BenchError when a server that is to be measured is not installed."""
+    """Install what can be; BenchError when a server that is to be measured is not there."""
     if "node" in kinds and node_version() == "":
-        raise BenchError("node-opcua is not installed: run `npm ci`, or leave it out with --servers plantree,asyncua")
+        raise BenchError(
+            "node-opcua is not installed: run `npm ci`, or leave it out with --servers plantree,asyncua,o6"
+        )
+    if "o6" in kinds:
+        peers_environment.install()
 
 
 def node_version() -> str:
@@ -210,6 +228,8 @@ def _command(kind: str, layout: Layout, port: int, folder: Path, plant: Path | N
         return [sys.executable, "-m", "bench.peers.plantree_server", *arguments]
     sizes = {"machines": layout.machines, "values": layout.values, "setpoints": layout.setpoints, "port": port}
     arguments = [text for name, size in sizes.items() for text in (f"--{name}", str(size))]
+    if kind == "o6":
+        return [str(peers_environment.PYTHON), "-m", "bench.peers.o6_server", *arguments]
     if kind == "asyncua":
         return [sys.executable, "-m", "bench.peers.asyncua_server", *arguments]
     node = shutil.which("node")

@@ -1,4 +1,4 @@
-"""One client for all servers: plain TCP, SecurityPolicy None, requests encoded once, answers checked by hand.
+"""One client for all servers: requests encoded once, answers checked by hand; plain TCP, or an encrypted channel.
 
 It does nothing a benchmark does not need, so that the server is what limits a measurement; each result carries the
 share of a core that the client took, which shows whether that held.
@@ -14,18 +14,20 @@ from typing import Any, Self, TypeVar
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
-from asyncua.crypto import security_policies, uacrypto
-from asyncua.ua.ua_binary import Primitives, struct_from_binary, struct_to_binary
+from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
 from bench import wire
+from bench.channel import Identity, Plain
+from bench.handshake import Handshake, certificate_of, error_of
 from bench.wire import WireError
 
 T = TypeVar("T")
 
-_NONE_POLICY = b"http://opcfoundation.org/UA/SecurityPolicy#None"
-_BUFFER = 65_535
-_PAYLOAD = _BUFFER - 24
 NAMESPACE = 2
+_AHEAD = 1 << 20
+"""Bytes asked of the socket at once, at most."""
+_FINAL, _INTERMEDIATE = b"MSGF", b"MSGC"
+_F, _C = _FINAL[3], _INTERMEDIATE[3]
 
 
 class Prepared:
@@ -33,25 +35,45 @@ class Prepared:
 
     __slots__ = ("chunks",)
 
-    def __init__(self, body: bytes) -> None:
-        self.chunks = [body[at : at + _PAYLOAD] for at in range(0, len(body), _PAYLOAD)]
+    def __init__(self, body: bytes, room: int) -> None:
+        self.chunks = [body[at : at + room] for at in range(0, len(body), room)]
 
 
 class RawClient:
-    """One session on one connection. Blocking; every wait ends after `timeout` seconds with TimeoutError."""
+    """One session on one connection. Blocking; every wait ends after `timeout` seconds with TimeoutError.
 
-    def __init__(self, port: int, path: str = "", user: tuple[str, str] | None = None, timeout: float = 60.0) -> None:
-        self.url = f"opc.tcp://127.0.0.1:{port}{path}"
+    With an `identity` the channel is Basic256Sha256, SignAndEncrypt. Without a session (`session=False`) only discovery
+    services are answered.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        path: str = "",
+        user: tuple[str, str] | None = None,
+        timeout: float = 60.0,
+        identity: Identity | None = None,
+        *,
+        session: bool = True,
+    ) -> None:
         self.timeout = timeout
+        certificate = b""
+        if identity is not None:
+            with RawClient(port, path, None, timeout, session=False) as plain:
+                certificate = plain.server_certificate()
+        self._handshake = Handshake(f"opc.tcp://127.0.0.1:{port}{path}", identity, certificate)
         self._socket = socket.create_connection(("127.0.0.1", port), timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        self._incoming = bytearray()
+        self._incoming = memoryview(bytearray(4 * _AHEAD))
+        self._start = self._end = 0
         self._parts: list[bytes] = []
         self._sequence = itertools.count(1)
         self._request_id = itertools.count(1)
-        self._channel = self._token = 0
+        self._channel = Plain(0, 0)
         self._authentication = ua.NodeId()
+        self.sealing = self.opening = 0.0
+        """What the last burst took to seal a request, and to open and check an answer (s)."""
+        self._session = session
         try:
             self._open(user)
         except BaseException:
@@ -61,9 +83,10 @@ class RawClient:
     def close(self) -> None:
         """Close the session and the connection; what still arrives is thrown away."""
         try:
-            request = ua.CloseSessionRequest()
-            request.DeleteSubscriptions = True
-            self.send(self.prepare(request))
+            if self._session:
+                request = ua.CloseSessionRequest()
+                request.DeleteSubscriptions = True
+                self.send(self.prepare(request))
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the server may have gone first
@@ -79,35 +102,41 @@ class RawClient:
         """Encode a request once."""
         request.RequestHeader.AuthenticationToken = self._authentication
         request.RequestHeader.TimeoutHint = 0
-        return Prepared(struct_to_binary(request))
+        return self.prepared(struct_to_binary(request))
+
+    def prepared(self, body: bytes) -> Prepared:
+        """Return an encoded request for this channel."""
+        return Prepared(body, self._channel.room)
+
+    def seal(self, prepared: Prepared) -> tuple[int, bytes]:
+        """Return a request's id and its chunks, to be sent in the order in which they were sealed."""
+        request_id = next(self._request_id)
+        last = len(prepared.chunks) - 1
+        seal, sequence = self._channel.seal, self._sequence
+        if last == 0:
+            return request_id, seal(_FINAL, next(sequence), request_id, prepared.chunks[0])
+        return request_id, b"".join(
+            seal(_FINAL if index == last else _INTERMEDIATE, next(sequence), request_id, payload)
+            for index, payload in enumerate(prepared.chunks)
+        )
 
     def send(self, prepared: Prepared) -> int:
         """Send a request; returns its id."""
-        request_id = next(self._request_id)
-        last = len(prepared.chunks) - 1
-        parts: list[bytes] = []
-        for index, payload in enumerate(prepared.chunks):
-            kind = b"MSGF" if index == last else b"MSGC"
-            header = (24 + len(payload), self._channel, self._token, next(self._sequence), request_id)
-            parts += [kind, struct.pack("<5I", *header), payload]
-        self._socket.sendall(b"".join(parts))
+        request_id, data = self.seal(prepared)
+        self._socket.sendall(data)
         return request_id
 
     def receive(self, deadline: float | None = None) -> tuple[int, bytes]:
         """Return the next answer's request id and body; TimeoutError when none has come by `deadline` (monotonic)."""
-        deadline = time.monotonic() + self.timeout if deadline is None else deadline
         parts = self._parts  # kept from a wait that ended in the middle of a message
         while True:
-            chunk = self._chunk(deadline)
-            if chunk[:3] != b"MSG":
-                raise WireError(f"the server answered {bytes(chunk[:3])!r}: {_error(chunk)}")
-            (request_id,) = struct.unpack_from("<I", chunk, 20)
-            parts.append(chunk[24:])
-            if chunk[3] == 0x46:  # F: final
+            chunk = self._message_chunk(deadline)
+            plain = self._channel.open(chunk)
+            (request_id,) = struct.unpack_from("<I", plain, 4)
+            parts.append(plain[8:])
+            if chunk[3] == _F:
                 self._parts = []
                 return request_id, parts[0] if len(parts) == 1 else b"".join(parts)
-            if chunk[3] != 0x43:  # C: more to come
-                raise WireError("the server aborted a message")
 
     def ask(self, prepared: Prepared) -> bytes:
         """Send a request and return its answer's body."""
@@ -141,6 +170,44 @@ class RawClient:
                 waiting.append(self.send(prepared))
         return answers
 
+    def burst(self, prepared: Prepared, check: Callable[[bytes], object], count: int, outstanding: int) -> float:
+        """Have `count` answers with `outstanding` requests under way; returns the seconds.
+
+        Requests are sealed before the clock starts, answers opened and checked when it has stopped.
+        """
+        sealing = time.perf_counter()
+        requests = [self.seal(prepared) for _ in range(count)]
+        self.sealing = (time.perf_counter() - sealing) / count
+        chunks: list[bytes] = []
+        began = time.perf_counter()
+        for _, data in requests[:outstanding]:
+            self._socket.sendall(data)
+        finals = 0
+        while finals < count:
+            chunk = self._message_chunk(None)
+            chunks.append(chunk)
+            if chunk[3] == _F:
+                finals += 1
+                if outstanding + finals <= count:
+                    self._socket.sendall(requests[outstanding + finals - 1][1])
+        took = time.perf_counter() - began
+        opening = time.perf_counter()
+        self._check(chunks, [request_id for request_id, _ in requests], check)
+        self.opening = (time.perf_counter() - opening) / count
+        return took
+
+    def _check(self, chunks: Iterable[bytes], expected: Iterable[int], check: Callable[[bytes], object]) -> None:
+        ids = iter(expected)
+        parts: list[bytes] = []
+        for chunk in chunks:
+            plain = self._channel.open(chunk)
+            parts.append(plain[8:])
+            if chunk[3] == _F:
+                if struct.unpack_from("<I", plain, 4)[0] != next(ids):
+                    raise WireError("answers came out of order")
+                check(b"".join(parts))
+                parts.clear()
+
     def read_request(self, identifiers: Iterable[str]) -> Prepared:
         """Prepare a read of Values."""
         request = ua.ReadRequest()
@@ -172,116 +239,64 @@ class RawClient:
         wire.check_header(body, wire.CALL_RESPONSE)
         return struct_from_binary(ua.CallResponse, Buffer(body)).Results[0]
 
+    def server_certificate(self) -> bytes:
+        """Return the certificate with which the server offers Basic256Sha256 SignAndEncrypt."""
+        request = ua.GetEndpointsRequest()
+        request.Parameters.EndpointUrl = self._handshake.url
+        return certificate_of(self.call_service(request, ua.GetEndpointsResponse).Endpoints)
+
     def _open(self, user: tuple[str, str] | None) -> None:
-        url = self.url.encode()
-        hello = struct.pack("<5Ii", 0, _BUFFER, _BUFFER, 0, 0, len(url)) + url
-        self._socket.sendall(b"HELF" + struct.pack("<I", 8 + len(hello)) + hello)
-        deadline = time.monotonic() + self.timeout
-        answer = self._chunk(deadline)
+        self._socket.sendall(self._handshake.hello())
+        answer = self._chunk(None)
         if answer[:3] != b"ACK":
-            raise WireError(f"no Acknowledge: {_error(answer)}")
-        self._open_channel(deadline)
-        self._open_session(user)
-
-    def _open_channel(self, deadline: float) -> None:
-        request = ua.OpenSecureChannelRequest()
-        request.Parameters.ClientProtocolVersion = 0
-        request.Parameters.RequestType = ua.SecurityTokenRequestType.Issue
-        request.Parameters.SecurityMode = ua.MessageSecurityMode.None_
-        request.Parameters.RequestedLifetime = 3_600_000
-        request.Parameters.ClientNonce = b""
-        security = struct.pack("<i", len(_NONE_POLICY)) + _NONE_POLICY + struct.pack("<ii", -1, -1)
-        sequence = struct.pack("<II", next(self._sequence), next(self._request_id))
-        body = security + sequence + struct_to_binary(request)
-        self._socket.sendall(b"OPNF" + struct.pack("<II", 12 + len(body), 0) + body)
-        answer = self._chunk(deadline)
-        if answer[:3] != b"OPN":
-            raise WireError(f"no secure channel: {_error(answer)}")
-        at = 12
-        for _ in range(3):
-            (length,) = struct.unpack_from("<i", answer, at)
-            at += 4 + max(length, 0)
-        response = struct_from_binary(ua.OpenSecureChannelResponse, Buffer(bytes(answer[at + 8 :])))
-        token = response.Parameters.SecurityToken
-        self._channel, self._token = int(token.ChannelId), int(token.TokenId)
-
-    def _open_session(self, user: tuple[str, str] | None) -> None:
-        request = ua.CreateSessionRequest()
-        parameters = request.Parameters
-        parameters.ClientDescription.ApplicationUri = "urn:plantree:bench"
-        parameters.ClientDescription.ApplicationName = ua.LocalizedText("bench")
-        parameters.ClientDescription.ApplicationType = ua.ApplicationType.Client
-        parameters.EndpointUrl = self.url
-        parameters.SessionName = "bench"
-        parameters.ClientNonce = bytes(32)
-        parameters.RequestedSessionTimeout = 3_600_000.0
-        parameters.MaxResponseMessageSize = 0
-        created: Any = self.call_service(request, ua.CreateSessionResponse).Parameters
+            raise WireError(f"no Acknowledge: {error_of(answer)}")
+        self._socket.sendall(self._handshake.open_channel(next(self._sequence), next(self._request_id)))
+        self._channel = self._handshake.channel(self._chunk(None))
+        if not self._session:
+            return
+        created: Any = self.call_service(self._handshake.create_session(), ua.CreateSessionResponse).Parameters
         self._authentication = created.AuthenticationToken
-        activate = ua.ActivateSessionRequest()
-        activate.Parameters.LocaleIds = ["en"]
-        activate.Parameters.UserIdentityToken = _token(created, user)
-        self.call_service(activate, ua.ActivateSessionResponse)
+        self.call_service(self._handshake.activate_session(created, user), ua.ActivateSessionResponse)
 
-    def _chunk(self, deadline: float) -> bytes:
-        self._fill(8, deadline)
-        (size,) = struct.unpack_from("<I", self._incoming, 4)
-        self._fill(size, deadline)
-        chunk = bytes(self._incoming[:size])
-        del self._incoming[:size]
+    def _message_chunk(self, deadline: float | None) -> bytes:
+        chunk = self._chunk(deadline)
+        if chunk[:3] != b"MSG":
+            raise WireError(f"the server answered {bytes(chunk[:3])!r}: {error_of(chunk)}")
+        if chunk[3] not in (_F, _C):
+            raise WireError("the server aborted a message")
         return chunk
 
-    def _fill(self, size: int, deadline: float) -> None:
-        while len(self._incoming) < size:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError("the server did not answer in time")
-            self._socket.settimeout(remaining)
-            data = self._socket.recv(1 << 20)
-            self._socket.settimeout(self.timeout)
-            if not data:
+    def _chunk(self, deadline: float | None) -> bytes:
+        self._fill(8, deadline)
+        (size,) = struct.unpack_from("<I", self._incoming, self._start + 4)
+        self._fill(size, deadline)
+        start, self._start = self._start, self._start + size
+        return bytes(self._incoming[start : self._start])
+
+    def _fill(self, size: int, deadline: float | None) -> None:
+        """Receive until `size` bytes are there."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif len(self._incoming) - self._start < size + _AHEAD:
+            rest = bytes(self._incoming[self._start : self._end])
+            self._incoming[: len(rest)] = rest
+            self._start, self._end = 0, len(rest)
+        while self._end - self._start < size:
+            if deadline is not None:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise TimeoutError("the server did not answer in time")
+                self._socket.settimeout(remaining)
+            try:
+                received = self._socket.recv_into(self._incoming[self._end :], _AHEAD)
+            finally:
+                if deadline is not None:
+                    self._socket.settimeout(self.timeout)
+            if not received:
                 raise ConnectionError("the server closed the connection")
-            self._incoming += data
+            self._end += received
 
 
 def value_of(identifier: str) -> ua.ReadValueId:
     """Return the Value attribute of a variable of the plant."""
     return ua.ReadValueId(ua.NodeId(identifier, NAMESPACE), ua.AttributeIds.Value)
-
-
-def _token(created: Any, user: tuple[str, str] | None) -> Any:
-    kind = ua.UserTokenType.Anonymous if user is None else ua.UserTokenType.UserName
-    for endpoint in created.ServerEndpoints:
-        if endpoint.SecurityMode != ua.MessageSecurityMode.None_:
-            continue
-        for policy in endpoint.UserIdentityTokens:
-            if policy.TokenType == kind:
-                return _anonymous(policy) if user is None else _user_name(policy, created, user)
-    raise WireError(f"the server has no endpoint without security that takes a {kind.name} token")
-
-
-def _anonymous(policy: Any) -> Any:
-    token = ua.AnonymousIdentityToken()
-    token.PolicyId = policy.PolicyId
-    return token
-
-
-def _user_name(policy: Any, created: Any, user: tuple[str, str]) -> Any:
-    token = ua.UserNameIdentityToken()
-    token.PolicyId, token.UserName = policy.PolicyId, user[0]
-    if policy.SecurityPolicyUri and policy.SecurityPolicyUri.encode() != _NONE_POLICY:
-        key = uacrypto.x509_from_der(created.ServerCertificate).public_key()
-        secret = Primitives.Bytes.pack(user[1].encode() + created.ServerNonce)
-        token.Password, token.EncryptionAlgorithm = security_policies.encrypt_asymmetric(
-            key, secret, policy.SecurityPolicyUri
-        )
-    else:
-        token.Password = user[1].encode()
-    return token
-
-
-def _error(chunk: bytes) -> str:
-    if chunk[:3] != b"ERR":
-        return "an unexpected message"
-    code, length = struct.unpack_from("<Ii", chunk, 8)
-    return f"0x{code:08X} {bytes(chunk[16 : 16 + max(length, 0)]).decode(errors='replace')}"

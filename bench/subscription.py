@@ -8,7 +8,7 @@ from typing import Any
 from asyncua import ua
 
 from bench import wire
-from bench.raw_client import Prepared, RawClient, value_of
+from bench.raw_client import RawClient, value_of
 from bench.wire import WireError
 
 
@@ -63,8 +63,8 @@ class Subscription:
             arrival = wire.now_ticks()
             subscription, sequence, notifications = wire.publish_sequence(body)
             if notifications:
-                chunk = self._next.chunks[0][:-8] + struct.pack("<II", subscription, sequence)
-                self._client.send(Prepared(chunk))
+                request = self._next.chunks[0][:-8] + struct.pack("<II", subscription, sequence)
+                self._client.send(self._client.prepared(request))
                 yield arrival, body
             else:
                 self._client.send(self._first)

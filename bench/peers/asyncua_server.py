@@ -6,6 +6,7 @@ import logging
 import random
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from asyncua import Server, ua, uamethod
 
@@ -21,12 +22,19 @@ async def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     for name in ("machines", "values", "setpoints"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--pki", type=Path, help="folder with certificate.der and key.der: SignAndEncrypt too")
     args = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     server = Server()
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{args.port}")
-    server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+    policies = [ua.SecurityPolicyType.NoSecurity]
+    if args.pki:
+        await server.set_application_uri("urn:plantree:bench")
+        await server.load_certificate(args.pki / "certificate.der")
+        await server.load_private_key(args.pki / "key.der")
+        policies.append(ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt)
+    server.set_security_policy(policies)
     index = await server.register_namespace("urn:plantree:plant")
     variables = await _populate(server, index, Layout(args.machines, args.values, args.setpoints))
     steering = Steering()

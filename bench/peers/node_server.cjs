@@ -15,6 +15,7 @@ const { values: args } = parseArgs({
     values: { type: "string" },
     setpoints: { type: "string" },
     data: { type: "string" },
+    pki: { type: "string" },
   },
 });
 
@@ -24,8 +25,13 @@ async function main() {
     port: Number(args.port),
     hostname: "127.0.0.1",
     allowAnonymous: true,
-    securityPolicies: [SecurityPolicy.None],
-    securityModes: [MessageSecurityMode.None],
+    securityPolicies: args.pki ? [SecurityPolicy.None, SecurityPolicy.Basic256Sha256] : [SecurityPolicy.None],
+    securityModes: args.pki ? [MessageSecurityMode.None, MessageSecurityMode.SignAndEncrypt] : [MessageSecurityMode.None],
+    ...(args.pki && {
+      certificateFile: `${args.pki}/certificate.pem`,
+      privateKeyFile: `${args.pki}/key.pem`,
+      serverInfo: { applicationUri: "urn:plantree:bench" },
+    }),
     nodeset_filename: [nodesets.standard],
     serverCertificateManager: certificates,
     registerServerMethod: 1,

@@ -17,6 +17,7 @@ USERS = {
     "susi": "Supervisor",
     "anna": "AuthenticatedUser",
     "carl": "ConfigureAdmin",
+    "sven": "SecurityAdmin",
 }
 Sessions = Callable[[str | None], Connection]
 
