@@ -32,9 +32,10 @@ _NO_DIAGNOSTICS = b"\x00\x00\x00\x00"
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Values of one built-in type: rows of its record array (n,), and where they go in the response (n,)."""
+    """Values of one built-in type: rows (n,) of its record array, and where they go in the response (n,)."""
 
     builtin: BuiltinType
+    table: NDArray[Any]
     rows: NDArray[np.int64] | slice
     positions: NDArray[np.int64]
 
@@ -70,7 +71,7 @@ class ReadPlans:
         if plan is None:
             return None
         head = response_header(READ_RESPONSE, request.handle) + plan.count.to_bytes(4, "little")
-        return b"".join((head, encode(self._store, plan), _NO_DIAGNOSTICS))
+        return b"".join((head, encode(plan), _NO_DIAGNOSTICS))
 
     def _keep(self, key: tuple[frozenset[Role], bytes], plan: Plan | None) -> None:
         self._plans[key] = plan
@@ -112,17 +113,20 @@ def _parts(store: Store, ids: NDArray[np.int64]) -> list[_Part]:
         chosen = rows[positions]
         contiguous = bool(np.all(np.diff(chosen) == 1))
         first = int(chosen[0])
-        result.append(
-            _Part(BuiltinType(builtin), slice(first, first + len(chosen)) if contiguous else chosen, positions)
-        )
+        part = slice(first, first + len(chosen)) if contiguous else chosen
+        result.append(_Part(BuiltinType(builtin), store.table(BuiltinType(builtin)), part, positions))
     return result
 
 
-def encode(store: Store, plan: Plan) -> bytes:
+def encode(plan: Plan) -> bytes:
     """Return the DataValues of a plan as they go on the wire (OPC 10000-6 5.2.2.17)."""
+    if plan.count == 1 and plan.mask == _ALL_PRESENT:
+        record = plan.parts[0].table[plan.parts[0].rows].tobytes()
+        if record[0] == _ALL_PRESENT:
+            return record
     pieces: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = []
     for part in plan.parts:
-        records = store.table(part.builtin)[part.rows]
+        records = part.table[part.rows]
         present = records["mask"] == _ALL_PRESENT
         if present.all():
             with_value = _shape(records, plan.mask, part.builtin)
