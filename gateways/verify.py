@@ -134,7 +134,8 @@ async def _mqtt(plant: Plant, settings: Any, user: tuple[str, str], seconds: flo
     if mqtt.url.get_secret_value():
         return await observe(plant, mqtt, seconds)
     name, password = (quote(part, safe="") for part in user)
-    url = f"mqtts://{name}:{password}@{mqtt.embedded.host}:{mqtt.embedded.port}"
+    who = f"{name}:{password}"
+    url = f"mqtts://{who}@{mqtt.embedded.host}:{mqtt.embedded.port}"
     return await observe(plant, mqtt, seconds, url=url, ca=settings.data_dir / "gateways" / "certificate.pem")
 
 
