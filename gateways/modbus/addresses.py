@@ -1,5 +1,7 @@
 """Addresses of the register map: given out once and kept in a lock file, so that a plant may grow under its masters.
 
+An address never changes its meaning: what is removed keeps its place, and what changes its type gets another.
+
 A bank is 65,536 addresses of each area on unit ids of its own. Each machine has a block of input registers, with room
 to grow, in which its variables lie in the order of the plant file.
 """
@@ -7,8 +9,9 @@ to grow, in which its variables lie in the order of the plant file.
 import bisect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from address_space.model import BuiltinType, Command, Plant, Variable
 
@@ -37,16 +40,22 @@ class MapError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`size` addresses from `address` on (from 0), in a bank."""
+    """`size` addresses from `address` on (from 0), in a bank, for a value of the type `kind`."""
 
     bank: int
     address: int
     size: int
+    kind: str = ""
 
     @property
     def end(self) -> int:
         """The address behind the last one."""
         return self.address + self.size
+
+    def text(self) -> str:
+        """Return it as the lock file has it."""
+        columns = [self.bank, self.address, self.size, self.kind]
+        return json.dumps(columns if self.kind else columns[:3])
 
 
 @dataclass
@@ -64,9 +73,9 @@ class Addresses:
         if not file.exists():
             return cls()
         try:
-            raw: dict[str, dict[str, list[int]]] = json.loads(file.read_text(encoding="utf-8"))
+            raw: dict[str, dict[str, list[Any]]] = json.loads(file.read_text(encoding="utf-8"))
             places = {
-                area: {name: Place(*numbers) for name, numbers in entries.items()} for area, entries in raw.items()
+                area: {name: _place(*columns) for name, columns in entries.items()} for area, entries in raw.items()
             }
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise MapError(f"{file}: is no lock file of a register map: {error}") from error
@@ -78,10 +87,7 @@ class Addresses:
         """Return the lock file."""
         lines = [
             f" {json.dumps(area)}: {{\n"
-            + ",\n".join(
-                f"  {json.dumps(name, ensure_ascii=False)}: [{place.bank}, {place.address}, {place.size}]"
-                for name, place in entries.items()
-            )
+            + ",\n".join(f"  {json.dumps(name, ensure_ascii=False)}: {place.text()}" for name, place in entries.items())
             + "\n }"
             for area, entries in self.places.items()
         ]
@@ -91,13 +97,16 @@ class Addresses:
         """Return a place that was given."""
         return self.places.get(area, {}).get(name)
 
-    def give(self, area: str, name: str, size: int, within: Place | None = None) -> Place:
-        """Return the place of a name: the one it has if it is of this size, else a free one, in a block if it fits."""
-        known = self.get(area, name)
-        if known is not None and known.size == size:
+    def give(self, area: str, name: str, size: int, within: Place | None = None, kind: str = "") -> Place:
+        """Return the place of a name: the one it has if that is of this type, else a free one, in the block if any."""
+        entries = self.places.setdefault(area, {})
+        known = entries.get(name)
+        if known is not None and (known.size, known.kind) == (size, kind):
             return known
-        place = (within and self._behind(size, within)) or self._free(area, size)
-        self.places.setdefault(area, {})[name] = place
+        if known is not None:
+            entries[f"{name}#{known.bank}.{known.address}"] = known  # taken for good
+        free = (within and self._behind(size, within)) or self._free(area, size)
+        place = entries[name] = replace(free, kind=kind)
         self.given += 1
         return place
 
@@ -150,6 +159,10 @@ class Addresses:
         return Place(bank, start, size)
 
 
+def _place(bank: Any, address: Any, size: Any, kind: Any = "") -> Place:
+    return Place(int(bank), int(address), int(size), str(kind))
+
+
 def assign(plant: Plant, addresses: Addresses) -> Addresses:
     """Give an address to all that has none yet, in the order of the plant file; raises MapError."""
     for machine in plant.objects:
@@ -175,19 +188,21 @@ def argument_name(command: Command, argument: str) -> str:
 
 def _assign_variable(addresses: Addresses, variable: Variable, block: Place) -> None:
     width = WIDTHS[variable.declaration.type]
-    addresses.give(INPUT, variable.path, width, block)
+    kind = variable.declaration.type.name
+    addresses.give(INPUT, variable.path, width, block, kind)
     addresses.give(DETAIL, variable.path, DETAIL_REGISTERS)
     if variable.declaration.type is BuiltinType.Boolean:
         addresses.give(DISCRETE, variable.path, 1)
     if variable.declaration.writable:
-        addresses.give(HOLDING, variable.path, width)
+        addresses.give(HOLDING, variable.path, width, kind=kind)
 
 
 def _assign_command(addresses: Addresses, command: Command) -> None:
     addresses.give(COIL, command.path, 1)
     for argument in command.declaration.arguments:
         if command.declaration.name not in ("EmergencyStop", "ResetEmergencyStop"):
-            addresses.give(HOLDING, argument_name(command, argument.name), WIDTHS[argument.type])
+            name, kind = argument_name(command, argument.name), argument.type.name
+            addresses.give(HOLDING, name, WIDTHS[argument.type], kind=kind)
 
 
 def _rounded(wanted: int) -> int:

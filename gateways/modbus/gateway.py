@@ -5,10 +5,13 @@ import contextlib
 import ssl
 import time
 
-from gateways.delivery import snapshot
+import numpy as np
+
+from gateways.modbus.following import Following
 from gateways.modbus.image import Image
 from gateways.modbus.lock import load_map
 from gateways.modbus.protocol import Server
+from gateways.modbus.rights import Rights
 from gateways.modbus.settings import ModbusSettings
 from gateways.modbus.writing import Writing
 from server import logs
@@ -28,17 +31,18 @@ class ModbusGateway:
         self.map = load_map(context, settings)
         self.ports: tuple[int, ...] = ()
         """The TCP ports that it listens on, once it does: the plain one, and that of TLS."""
-        self._image = Image(self.map, context.store)
-        self._writing = Writing(context, settings, self.map, self._image)
+        self._rights = Rights(context.identities, settings)
+        self._writing = Writing(context, self._rights, self.map, reset=settings.reset_by_coil)
 
     async def run(self) -> None:
         """Serve until cancelled; raises OSError when a port cannot be had."""
-        server = Server(self._image, self._writing.handle, self._writing.coils, self._settings.max_connections)
-        cursor = self._context.store.journal.cursor("modbus")
-        self._image.update(snapshot(self._context.store))
+        image = Image(self.map, self._hidden())
+        following = Following(self._context, image)
+        self._writing.attach(image, following.catch_up)
+        server = Server(image, self._writing, self._settings.max_connections)
         loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as stack:
-            stack.callback(cursor.close)
+            stack.callback(following.close)
             stack.callback(server.close)
             plain = await loop.create_server(server.protocol, self._settings.host, self._settings.port)
             listeners = [await stack.enter_async_context(plain)]
@@ -52,32 +56,29 @@ class ModbusGateway:
             self._context.status.connected = True
             self._context.status.last_error = ""
             log.info("modbus", host=self._settings.host, ports=self.ports, registers=len(self.map.items))
-            beating = asyncio.create_task(self._beat())
+            beating = asyncio.create_task(_beat(image))
             stack.callback(beating.cancel)
-            lost = 0
-            while True:
-                await cursor.wait()
-                batch = cursor.read(max_rows=self._context.store.journal.rows)
-                self._image.update(batch)
-                self._context.status.delivered += len(batch)
-                if cursor.lost != lost:  # the present values are all that a mirror needs
-                    lost = cursor.lost
-                    self._image.update(snapshot(self._context.store))
-                await asyncio.sleep(0)
+            await following.run()
 
-    async def _beat(self) -> None:
-        began = time.monotonic()
-        while True:
-            self._image.beat(int(time.monotonic() - began) & 0xFFFF)
-            await asyncio.sleep(_BEAT_S)
+    def _hidden(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+        """Return which variables masters may not read, shape (variables,): the image is one for all masters."""
+        reader = self._rights.reader()
+        roles = [variable.declaration.read_role for variable in self._context.plant.variables]
+        allowed = {role: reader.has(role) for role in set(roles)}
+        return np.array([not allowed[role] for role in roles], np.bool_)
 
     def _tls(self) -> ssl.SSLContext:
         """Return a context that asks for client certificates (Modbus/TCP Security 5.1, 6)."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._context.certificate_file, self._context.private_key_file)
-        context.verify_mode = ssl.CERT_REQUIRED
-        if self._settings.tls.ca is None:
-            raise ValueError("modbus.tls.enabled needs modbus.tls.ca: the CA that clients' certificates are from")
         context.load_verify_locations(self._settings.tls.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+
+async def _beat(image: Image) -> None:
+    began = time.monotonic()
+    while True:
+        image.beat(int(time.monotonic() - began) & 0xFFFF)
+        await asyncio.sleep(_BEAT_S)

@@ -1,7 +1,7 @@
-"""The registers as they are read: bytes by area and bank, updated in columns from the journal.
+"""The registers as they are read: by area and bank, updated in columns from the journal.
 
-One image in order ABCD; what another unit shows is the same bytes taken in another order, which is a table made once.
-An update is whole before the next request is looked at, so no response holds values of two cycles.
+One image in order ABCD; what another unit shows is made of it as it is read, at the cost of a microsecond. An update is
+whole before the next request is looked at, so no response holds values of two cycles.
 """
 
 from typing import Any
@@ -11,50 +11,57 @@ from numpy.typing import NDArray
 
 from address_space.model import BuiltinType
 from gateways.modbus import addresses as places
-from gateways.modbus.mapping import ORDERS, UNIX_EPOCH, RegisterMap, reorder, to_wire
+from gateways.modbus.mapping import REVERSED, SWAPPED, UNIX_EPOCH, RegisterMap, to_wire
 from server import quality
-from server.store import Batch, Store
+from server.store import Batch
 
 _BYTES = 2 * places.BANK
 _TICKS_A_MS = 10_000
 
 
 class Area:
-    """The registers of one area: bytes of all banks, and for each word order where its bytes are taken from."""
+    """The registers of one area, those of all banks one behind the other."""
 
     def __init__(self, banks: int) -> None:
         self.data = np.zeros(banks * _BYTES, np.uint8)
-        self.known = np.zeros(banks * places.BANK, np.bool_)
-        """Which registers there are."""
-        self._sources = {order: np.arange(len(self.data)) for order in ORDERS}
+        self.known = bytearray(banks * places.BANK)
+        """1 for each register that there is."""
+        self._registers = self.data.view(">u2")
+        self._reversed = np.arange(banks * places.BANK, dtype=np.int32)
+        """Where each register is taken from in the orders that begin with the least significant one."""
 
     def place(self, place: places.Place, *, swapped: bool) -> int:
         """Add a value; returns where its bytes begin. `swapped` when its word order matters."""
         first = place.bank * places.BANK + place.address
-        self.known[first : first + place.size] = True
-        at, size = 2 * first, 2 * place.size
-        for order in ORDERS if swapped else ():
-            self._sources[order][at : at + size] = [at + byte for byte in reorder(bytes(range(size)), order)]
-        return at
+        behind = first + place.size
+        self.known[first:behind] = b"\1" * place.size
+        if swapped:
+            self._reversed[first:behind] = np.arange(behind - 1, first - 1, -1)
+        return 2 * first
 
     def read(self, order: str, bank: int, address: int, count: int) -> bytes | None:
         """Return registers as a unit of this order shows them; None where one of them is not there."""
         first = bank * places.BANK + address
-        if address + count > places.BANK or not self.known[first : first + count].all():
+        behind = first + count
+        if address + count > places.BANK or behind > len(self.known) or self.known.find(0, first, behind) >= 0:
             return None
-        return self.data[self._sources[order][2 * first : 2 * (first + count)]].tobytes()
+        words = self._registers[self._reversed[first:behind]] if order in REVERSED else self._registers[first:behind]
+        return (words.byteswap() if order in SWAPPED else words).tobytes()
 
 
 class Image:
-    """Every area of a map, kept up to date with `update`."""
+    """Every area of a map, kept up to date with `update`.
 
-    def __init__(self, register_map: RegisterMap, store: Store) -> None:
+    `hidden` says of each variable, shape (variables,), whether masters may not read it: it is shown as such.
+    """
+
+    def __init__(self, register_map: RegisterMap, hidden: NDArray[np.bool_]) -> None:
         self._map = register_map
-        self._store = store
+        self._hidden = hidden
         plant = register_map.plant
         count = len(plant.variables)
         banks = register_map.banks
-        self.input, self.holding, self.details = Area(banks), Area(banks), Area(self._detail_banks())
+        self.input, self.holding, self.details = Area(banks), Area(banks), Area(banks)
         self.discrete = np.zeros(banks * places.BANK, np.bool_)
         self.discrete_known = np.zeros(banks * places.BANK, np.bool_)
         self._types = np.array([variable.declaration.type for variable in plant.variables], np.uint8)
@@ -64,38 +71,42 @@ class Image:
         self._discrete_at = np.full(count, -1)
         for block in register_map.addresses.places[places.BLOCK].values():
             first = block.bank * places.BANK + block.address
-            self.input.known[first : first + block.size] = True  # room to grow reads as 0: a block is read whole
+            self.input.known[first : first + block.size] = b"\1" * block.size  # room reads as 0: blocks are read whole
         for variable in plant.variables:
             self._add(variable.id, variable.path, variable.declaration.type)
         for item in register_map.items:
             if item.area == places.HOLDING and item.variable is None:
                 self.holding.place(item.place, swapped=item.builtin is not BuiltinType.String)
         self._machine_of = np.zeros(count, np.int64)
-        self._firsts = np.array([machine.first_id for machine in plant.objects if machine.variables], np.int64)
-        self._headers = np.zeros(len(self._firsts), np.int64)
-        for number, machine in enumerate(machine for machine in plant.objects if machine.variables):
-            for variable in machine.variables.values():
-                self._machine_of[variable.id] = number
+        machines = [machine for machine in plant.objects if machine.variables]
+        for number, machine in enumerate(machines):
+            self._machine_of[[variable.id for variable in machine.variables.values()]] = number
         self._quality = np.zeros(count, np.uint16)
         self._every_header = np.array([self._header(machine.path) for machine in plant.objects], np.int64)
-        self._headers[:] = [self._header(machine.path) for machine in plant.objects if machine.variables]
+        self._headers = np.array([self._header(machine.path) for machine in machines], np.int64)
         self._order = np.argsort(self._machine_of, kind="stable")
-        self._starts = np.searchsorted(self._machine_of[self._order], np.arange(len(self._firsts)))
+        self._starts = np.searchsorted(self._machine_of[self._order], np.arange(len(machines)))
 
     def update(self, batch: Batch) -> None:
         """Take changes in; of several of one variable the last counts."""
         if not len(batch):
             return
-        batch = batch.take(batch.last())
+        if len(batch) > 1 and not (np.diff(batch.ids) > 0).all():
+            batch = batch.take(batch.last())
         ids = batch.ids
+        self._quality[ids] = quality.numbers(batch.statuses)
+        hidden = self._hidden[ids]
+        if hidden.any():
+            batch.statuses[hidden] = quality.BAD_USER_ACCESS_DENIED
         bad = quality.is_bad(batch.statuses)
         types = self._types[ids]
         for builtin in np.unique(types).tolist():
             rows = np.flatnonzero(types == builtin)
             self._put(BuiltinType(builtin), rows, batch, bad[rows])
         self._put_details(batch)
-        self._quality[ids] = quality.numbers(batch.statuses)
-        self._put_headers(np.unique(self._machine_of[ids]))
+        touched = np.zeros(len(self._headers), np.bool_)
+        touched[self._machine_of[ids]] = True
+        self._put_headers(np.flatnonzero(touched))
 
     def beat(self, seconds: int) -> None:
         """Set every machine's heartbeat."""
@@ -104,12 +115,10 @@ class Image:
     def bits(self, bank: int, address: int, count: int) -> bytes | None:
         """Return discrete inputs, eight a byte from the lowest bit on; None where one of them is not there."""
         first = bank * places.BANK + address
-        if address + count > places.BANK or not self.discrete_known[first : first + count].all():
+        known = self.discrete_known[first : first + count]
+        if address + count > places.BANK or len(known) < count or not known.all():
             return None
         return np.packbits(self.discrete[first : first + count], bitorder="little").tobytes()
-
-    def _detail_banks(self) -> int:
-        return 1 + max(place.bank for place in self._map.addresses.places[places.DETAIL].values())
 
     def _header(self, path: str) -> int:
         place = self._map.place(places.INPUT, f"{path}.{places.HEADER[0]}#")

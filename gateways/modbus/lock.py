@@ -18,15 +18,22 @@ def lock_file(settings: ModbusSettings, plant_file: Path, data_dir: Path) -> Pat
     """Return where the addresses of a plant's map are kept."""
     if settings.map_lock is not None:
         return settings.map_lock
-    return DEFAULT_LOCK if plant_file.resolve() == DEFAULT_PLANT.resolve() else data_dir / "map.lock.json"
+    if plant_file.resolve() == DEFAULT_PLANT.resolve():
+        return DEFAULT_LOCK
+    return data_dir / f"{plant_file.stem}.map.lock.json"
 
 
 def load_map(context: GatewayContext, settings: ModbusSettings) -> RegisterMap:
-    """Return the map of the plant; new addresses are kept at once. Raises MapError, OSError."""
+    """Return the map of the plant; new addresses are kept at once. Raises MapError, OSError.
+
+    The committed lock file is only read: what it lacks is given the same addresses at every start, until `make docs`.
+    """
     file = lock_file(settings, context.plant.file, context.data_dir)
     addresses = Addresses.load(file)
     register_map = RegisterMap(context.plant, addresses)
-    if addresses.given:
+    if addresses.given and file == DEFAULT_LOCK:
+        log.warning("docs/modbus is older than the plant file: run `make docs`", new=addresses.given)
+    elif addresses.given:
         file.parent.mkdir(parents=True, exist_ok=True)
         scratch = file.with_suffix(".new")
         scratch.write_text(addresses.text(), encoding="utf-8")

@@ -8,15 +8,17 @@ from typing import Any
 
 from pymodbus.client import AsyncModbusTcpClient
 
-from address_space.model import BuiltinType, Machine, Plant, Variable
+from address_space.model import Machine, Plant, Role, Variable
 from gateways.modbus import addresses as places
 from gateways.modbus.addresses import Addresses, Place
 from gateways.modbus.lock import lock_file
 from gateways.modbus.mapping import ORDERS, RegisterMap, from_wire, reorder, shown, unit_id
 from gateways.modbus.settings import ModbusSettings
 from gateways.observing import Observation, Plane
+from server.quality import BAD_USER_ACCESS_DENIED
 
 _MOST = 125
+_TRIES = 100
 _STATUS = slice(0, 4)
 _TIME = slice(4, 12)
 
@@ -56,26 +58,26 @@ async def observe(
 async def _machine(
     client: AsyncModbusTcpClient, register_map: RegisterMap, machine: Machine, order: str
 ) -> list[Observation]:
-    """Read a machine's values and details; again when it was updated in between."""
+    """Read a machine's values and details; again when it was updated in between. Raises ObserveError."""
     sequence = register_map.place(places.INPUT, f"{machine.path}.{places.HEADER[1]}#")
     variables = list(machine.variables.values())
     value_places = [register_map.place(places.INPUT, variable.path) for variable in variables]
     detail_places = [register_map.place(places.DETAIL, variable.path) for variable in variables]
-    while True:
+    for _ in range(_TRIES):
         before = await _read(client, [sequence], order, details=False)
         values = await _read(client, value_places, order, details=False)
         details = await _read(client, detail_places, order, details=True)
         if before == await _read(client, [sequence], order, details=False):
-            break
-    return [
-        _observation(variable, value, detail, order)
-        for variable, value, detail in zip(variables, values, details, strict=True)
-    ]
+            return [
+                _observation(variable, value, detail, order)
+                for variable, value, detail in zip(variables, values, details, strict=True)
+            ]
+    raise ObserveError(f"{machine.path} changes faster than it can be read")
 
 
 def _observation(variable: Variable, value: bytes, detail: bytes, order: str) -> Observation:
     builtin = variable.declaration.type
-    data = value if builtin is BuiltinType.String else reorder(value, order)
+    data = reorder(value, order)
     status = int.from_bytes(reorder(detail[_STATUS], order), "big")
     time = int.from_bytes(reorder(detail[_TIME], order), "big", signed=True)
     return Observation(variable.path, None if status & 0x80000000 else from_wire(builtin, data), status, time)
@@ -111,7 +113,12 @@ def _runs(wanted: list[Place]) -> Iterator[tuple[int, int]]:
 
 
 def _same(variable: Variable, truth: Observation, seen: Observation) -> bool:
-    """OPC UA clients show whole microseconds: the time is compared to these."""
+    """OPC UA clients show whole microseconds: the time is compared to these.
+
+    What a role protects and the gateway's user may not read is rightly not shown.
+    """
+    if seen.status == BAD_USER_ACCESS_DENIED and variable.declaration.read_role is not Role.Anonymous:
+        return True
     if truth.status != seen.status or (truth.source_timestamp or 0) // 10 != (seen.source_timestamp or 0) // 10:
         return False
     if truth.value is None or seen.value is None:

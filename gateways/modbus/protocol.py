@@ -1,14 +1,14 @@
 """Modbus TCP as a server speaks it (Modbus messaging on TCP/IP 1.0b; application protocol 1.1b3).
 
 Reads are answered from the image at once, in the callback that brought them. Whatever asks for more goes through
-pymodbus's messages and is done one after another, in the order in which a master sent it.
+pymodbus's messages and is done one after another, in the order in which a master sent it; a stop waits for nothing.
 """
 
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import ModbusException
@@ -24,14 +24,18 @@ _HEADER = struct.Struct(">HHHB")
 """Transaction, protocol (0), length of what follows, unit."""
 _READ = struct.Struct(">BHH")
 READ_COILS, READ_DISCRETE, READ_HOLDING, READ_INPUT = 1, 2, 3, 4
-_WRITE_COIL = 5
+WRITE_COIL, WRITE_COILS = 5, 15
+_IDENTIFY, _DEVICE_IDENTIFICATION = 43, 14
+_FUNCTIONS = frozenset((WRITE_COIL, 6, WRITE_COILS, 16, 22, 23, _IDENTIFY))
+"""What is done besides reading; the lengths of these requests are looked at where they are done."""
+_LENGTHS = {WRITE_COIL: 5, 6: 5, 22: 7, _IDENTIFY: 4}
 _MOST_BITS, _MOST_REGISTERS = 2000, 125
 _LONGEST = 260
-_MOST_WAITING = 64
-"""Requests of one master that may wait for the one before; who sends more is cut off."""
+_MOST_WAITING = 16
+"""Requests of one master that may wait for the one before (messaging on TCP/IP 4.2: NumberMaxOfServerTransaction)."""
 
-Handle = Callable[[ModbusPDU, str, int, Any], Awaitable[ModbusPDU]]
-"""Answers a request that is no read: (request, word order, bank, connection)."""
+_Request = tuple[int, int, bytes]
+"""Transaction, unit, PDU."""
 
 
 class RefusedError(Exception):
@@ -42,14 +46,28 @@ class RefusedError(Exception):
         self.code = code
 
 
+class Handler(Protocol):
+    """What carries out requests that are not reads of registers or discrete inputs."""
+
+    async def handle(self, request: ModbusPDU, order: str, bank: int, master: Any) -> ModbusPDU:
+        """Answer a request to a unit of this word order and bank; raises RefusedError."""
+        ...
+
+    def coils(self, bank: int, address: int, count: int) -> bytes | None:
+        """Return packed coils; None where one of them is not there."""
+        ...
+
+    def stops(self, bank: int, address: int, bits: Sequence[bool]) -> bool:
+        """Whether writing these coils stops something."""
+        ...
+
+
 class Server:
     """What all connections of a gateway share."""
 
-    def __init__(self, image: Image, handle: Handle, coils: Callable[[int, int, int], bytes | None], most: int) -> None:
+    def __init__(self, image: Image, handler: Handler, most: int) -> None:
         self.image = image
-        self.handle = handle
-        self.coils = coils
-        """Packed coils of (bank, address, count); None where one of them is not there."""
+        self.handler = handler
         self.most = most
         self.connections: set[Connection] = set()
 
@@ -70,8 +88,8 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._buffer = b""
         self._transport: Any = None
-        self._waiting: deque[tuple[bytes, bytes, str, int]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._waiting: deque[_Request] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.peer = ""
         self.certificate: bytes | None = None
         """The master's certificate (DER) on a TLS connection."""
@@ -85,12 +103,12 @@ class Connection(asyncio.Protocol):
         self.certificate = None if secured is None else secured.getpeercert(binary_form=True)
         if len(self._server.connections) >= self._server.most:
             log.warning("master refused: too many connections", peer=self.peer, most=self._server.most)
-            self._transport.close()
+            self._transport.abort()
             return
         self._server.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the master; what it asked for goes on to its end."""
+        """Forget the master; what it asked for and is being done goes on to its end."""
         self._server.connections.discard(self)
         self._waiting.clear()
 
@@ -106,6 +124,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer every whole request of what has come so far."""
+        if self not in self._server.connections:
+            return
         buffer = self._buffer + data if self._buffer else data
         answers: list[bytes] = []
         at = 0
@@ -117,8 +137,7 @@ class Connection(asyncio.Protocol):
                 return
             if len(buffer) - at < 6 + length:
                 break
-            pdu = buffer[at + 7 : at + 6 + length]
-            answer = self._answer(transaction, unit, pdu)
+            answer = self._answer((transaction, unit, buffer[at + 7 : at + 6 + length]))
             if answer is not None:
                 answers.append(_HEADER.pack(transaction, 0, 1 + len(answer), unit) + answer)
             at += 6 + length
@@ -126,77 +145,116 @@ class Connection(asyncio.Protocol):
         if answers:
             self._transport.write(b"".join(answers))
 
-    def _answer(self, transaction: int, unit: int, pdu: bytes) -> bytes | None:
+    def _answer(self, request: _Request) -> bytes | None:
         """Return the answer's PDU; None when it comes later."""
-        function = pdu[0]
-        found = unit_of(unit)
+        _, unit, pdu = request
         try:
-            if found is None:
-                raise RefusedError(ExcCodes.GATEWAY_NO_RESPONSE)  # 0x0B: no such device behind this gateway
-            order, bank, details = found
-            if function <= READ_INPUT and function:
-                return self._read(function, pdu, order, bank, details=details)
-            if details:
-                raise RefusedError(ExcCodes.ILLEGAL_FUNCTION)
+            if not self._waiting and READ_COILS <= pdu[0] <= READ_INPUT:
+                return self._read(unit, pdu)
+            if self._stops(unit, pdu):
+                self._start(self._do(request))
+            elif len(self._waiting) >= _MOST_WAITING:
+                raise RefusedError(ExcCodes.DEVICE_BUSY)
+            else:
+                self._waiting.append(request)
+                if len(self._waiting) == 1:
+                    self._start(self._work())
         except RefusedError as refusal:
-            return bytes((function | 0x80, refusal.code))
-        if len(self._waiting) >= _MOST_WAITING:
-            log.warning("master cut off: too many writes at a time", peer=self.peer)
-            self._transport.abort()
-            return None
-        self._waiting.append((_HEADER.pack(transaction, 0, 0, unit), pdu, order, bank))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
+            return bytes((pdu[0] | 0x80, refusal.code))
         return None
 
-    def _read(self, function: int, pdu: bytes, order: str, bank: int, *, details: bool) -> bytes:
-        image = self._server.image
+    def _read(self, unit: int, pdu: bytes) -> bytes:
+        order, bank, details = _unit(unit)
         if len(pdu) != _READ.size:
             raise RefusedError(ExcCodes.ILLEGAL_VALUE)
-        _, address, count = _READ.unpack(pdu)
-        if function >= READ_HOLDING:
-            area = image.details if details else image.input if function == READ_INPUT else image.holding
-            if not 1 <= count <= _MOST_REGISTERS:
-                raise RefusedError(ExcCodes.ILLEGAL_VALUE)
-            data = None if details and function == READ_HOLDING else area.read(order, bank, address, count)
+        function, address, count = _READ.unpack(pdu)
+        if not 1 <= count <= (_MOST_REGISTERS if function >= READ_HOLDING else _MOST_BITS):
+            raise RefusedError(ExcCodes.ILLEGAL_VALUE)
+        image = self._server.image
+        if details:
+            data = image.details.read(order, bank, address, count) if function == READ_INPUT else None
+        elif function == READ_INPUT:
+            data = image.input.read(order, bank, address, count)
+        elif function == READ_HOLDING:
+            data = image.holding.read(order, bank, address, count)
         else:
-            if not 1 <= count <= _MOST_BITS:
-                raise RefusedError(ExcCodes.ILLEGAL_VALUE)
-            data = None if details else self._bits(function, bank, address, count)
+            bits = self._server.handler.coils if function == READ_COILS else image.bits
+            data = bits(bank, address, count)
         if data is None:
             raise RefusedError(ExcCodes.ILLEGAL_ADDRESS)
         return bytes((function, len(data))) + data
 
-    def _bits(self, function: int, bank: int, address: int, count: int) -> bytes | None:
-        if function == READ_COILS:
-            return self._server.coils(bank, address, count)
-        return self._server.image.bits(bank, address, count)
+    def _stops(self, unit: int, pdu: bytes) -> bool:
+        """Whether a request is a stop, which must not wait for a command that is under way."""
+        if pdu[0] not in (WRITE_COIL, WRITE_COILS) or len(pdu) < 5:
+            return False
+        _, bank, details = _unit(unit)
+        address = int.from_bytes(pdu[1:3], "big")
+        if pdu[0] == WRITE_COIL:
+            bits = [pdu[3:] == b"\xff\x00"]
+        else:
+            count = min(int.from_bytes(pdu[3:5], "big"), 8 * (len(pdu) - 6))
+            bits = [bool(pdu[6 + at // 8] >> at % 8 & 1) for at in range(count)]
+        return not details and self._server.handler.stops(bank, address, bits)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work(self) -> None:
+        """Do what waits, one after another."""
         while self._waiting:
-            header, pdu, order, bank = self._waiting[0]
-            answer = await self._handled(pdu, order, bank)
-            if not self._waiting:
-                return  # the master has gone
-            self._waiting.popleft()
-            transaction, _, _, unit = _HEADER.unpack(header)
+            await self._do(self._waiting[0])
+            if self._waiting:  # the master may have gone
+                self._waiting.popleft()
+
+    async def _do(self, request: _Request) -> None:
+        transaction, unit, pdu = request
+        try:
+            answer = self._read(unit, pdu) if READ_COILS <= pdu[0] <= READ_INPUT else await self._handled(unit, pdu)
+        except RefusedError as refusal:
+            answer = bytes((pdu[0] | 0x80, refusal.code))
+        except Exception as error:
+            log.error("request broke", peer=self.peer, function=pdu[0], exc_info=error)
+            answer = bytes((pdu[0] | 0x80, ExcCodes.DEVICE_FAILURE))
+        if not self._transport.is_closing():
             self._transport.write(_HEADER.pack(transaction, 0, 1 + len(answer), unit) + answer)
 
-    async def _handled(self, pdu: bytes, order: str, bank: int) -> bytes:
-        if pdu[0] == _WRITE_COIL and pdu[3:] not in (b"\xff\x00", b"\x00\x00"):
-            return bytes((pdu[0] | 0x80, ExcCodes.ILLEGAL_VALUE))  # pymodbus would take any of them for "on"
-        try:
-            request = _DECODER.decode(pdu)
-        except (ModbusException, struct.error, IndexError, ValueError):
-            request = None
-        if request is None:
-            known = pdu[0] in _DECODER.list_function_codes()
-            return bytes((pdu[0] | 0x80, ExcCodes.ILLEGAL_VALUE if known else ExcCodes.ILLEGAL_FUNCTION))
-        try:
-            response = await self._server.handle(request, order, bank, self)
-        except RefusedError as refusal:
-            response = ExceptionResponse(request.function_code, refusal.code)
+    async def _handled(self, unit: int, pdu: bytes) -> bytes:
+        order, bank, details = _unit(unit)
+        response = await self._server.handler.handle(_decoded(pdu, details=details), order, bank, self)
+        if isinstance(response, ExceptionResponse):
+            raise RefusedError(response.exception_code)
         return bytes((response.function_code,)) + response.encode()
+
+
+def _unit(unit: int) -> tuple[str, int, bool]:
+    found = unit_of(unit)
+    if found is None:
+        raise RefusedError(ExcCodes.GATEWAY_NO_RESPONSE)  # 0x0B: no such device behind this gateway
+    return found
+
+
+def _decoded(pdu: bytes, *, details: bool) -> ModbusPDU:
+    """Return a request as pymodbus has it; raises RefusedError for what is no request or is malformed."""
+    function = pdu[0]
+    identifies = function == _IDENTIFY
+    if function not in _FUNCTIONS or (details and not identifies):
+        raise RefusedError(ExcCodes.ILLEGAL_FUNCTION)
+    if identifies and pdu[1:2] != bytes((_DEVICE_IDENTIFICATION,)):
+        raise RefusedError(ExcCodes.ILLEGAL_FUNCTION)
+    if len(pdu) != _LENGTHS.get(function, len(pdu)):
+        raise RefusedError(ExcCodes.ILLEGAL_VALUE)
+    if function == WRITE_COIL and pdu[3:] not in (b"\xff\x00", b"\x00\x00"):
+        raise RefusedError(ExcCodes.ILLEGAL_VALUE)  # pymodbus would take any of them for "on"
+    try:
+        request = _DECODER.decode(pdu)
+    except (ModbusException, struct.error, IndexError, ValueError):
+        request = None
+    if request is None:
+        raise RefusedError(ExcCodes.ILLEGAL_VALUE)
+    return request
 
 
 _DECODER = DecodePDU(is_server=True)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from server.settings import Host, Port, Section
@@ -49,8 +49,16 @@ class TlsSettings(Section):
     ca: Path | None = Field(default=None, description="CA certificates (PEM) that clients' are checked against.")
     roles: Words = Field(
         default_factory=list[str],
-        description="Whose rights a client has by the role in its certificate, as ROLE=USER; others may only stop.",
+        description="Whose rights a client has by the role in its certificate, as ROLE=USER. A role that is not "
+        "listed counts as Plantree's role of that name; a client with neither may only stop.",
     )
+
+    @model_validator(mode="after")
+    def _check_ca(self) -> "TlsSettings":
+        if self.enabled and self.ca is None:
+            message = "needs modbus.tls.ca, the file of the CA that clients' certificates are from"
+            raise PydanticCustomError("conflict", message, {"fields": ("enabled", "ca")})
+        return self
 
     @field_validator("roles")
     @classmethod
@@ -82,7 +90,9 @@ class ModbusSettings(Section):
         description="Networks whose masters may stop by an EmergencyStop coil; all by default.",
     )
     user: str = Field(
-        default="", description="User of Plantree whose rights masters without TLS have; empty: they may only stop."
+        default="",
+        description="User of Plantree whose rights masters without TLS have, and what may be read of variables that "
+        "a role protects; empty: masters may only stop.",
     )
     reset_by_coil: bool = Field(
         default=False, description="Let a ResetEmergencyStop coil release a stop, for masters in write_from."

@@ -166,14 +166,12 @@ def read_value(master: Master, register_map: RegisterMap, path: str, order: str,
     master.unit(unit_id(order, place.bank))
     data = master.read_bytes(3 if area == places.HOLDING else 4, place.address, place.size)
     builtin = register_map.plant.variable(path).declaration.type
-    return from_wire(builtin, data if place.size > 4 else by_hand(data, order))
+    return from_wire(builtin, by_hand(data, order))
 
 
 def by_hand(data: bytes, order: str) -> bytes:
     """Bring bytes into order ABCD as a master's driver does: by the letters of its word order."""
-    if len(data) == 2:
-        return data
-    if order in ("CDAB", "DCBA"):
+    if order in ("CDAB", "DCBA") and len(data) <= 8:  # longer ones are text
         data = b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2))
     if order in ("BADC", "DCBA"):
         data = b"".join(bytes((data[at + 1], data[at])) for at in range(0, len(data), 2))

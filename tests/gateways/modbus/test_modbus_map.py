@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from address_space import BuiltinType, load_plant
 from address_space.load import DEFAULT_PLANT
 from gateways.modbus import addresses as places
+from gateways.modbus import lock as lock_module
 from gateways.modbus.addresses import BANK, Addresses, MapError, Place
 from gateways.modbus.cli import generate
 from gateways.modbus.mapping import (
@@ -30,7 +31,10 @@ from gateways.modbus.mapping import (
     unit_id,
     unit_of,
 )
+from gateways.modbus.settings import ModbusSettings
 from server.store import Store
+from sources.modbus_plc.registers import byte_order
+from sources.modbus_plc.settings import WordOrder
 from tests.gateways.modbus.modbus_rig import by_hand, make_context, running
 from tests.gateways.mqtt.mqtt_rig import fill
 
@@ -100,6 +104,42 @@ def test_a_second_start_gives_no_new_addresses(tmp_path: Path) -> None:
     assert second.addresses.text() == lock.read_text(encoding="utf-8")
 
 
+def test_an_address_never_changes_its_meaning(tmp_path: Path) -> None:
+    """What is removed keeps its place, what changes its type gets another; neither is given to something else."""
+    lock = tmp_path / "lock.json"
+    before = RegisterMap(plant_of(tmp_path, {"A": {"type": "Float"}, "B": {"type": "Int32"}}, 1), Addresses())
+    lock.write_text(before.addresses.text(), encoding="utf-8")
+    after = RegisterMap(plant_of(tmp_path, {"A": {"type": "Int32"}, "C": {"type": "Int32"}}, 1), Addresses.load(lock))
+    old = {before.place(places.INPUT, f"Plant.Thing1.{name}").address for name in "AB"}
+    new = {after.place(places.INPUT, f"Plant.Thing1.{name}").address for name in "AC"}
+    assert old.isdisjoint(new)
+    lock.write_text(after.addresses.text(), encoding="utf-8")
+    third = RegisterMap(plant_of(tmp_path, {"D": {"type": "Float"}, "B": {"type": "Int32"}}, 1), Addresses.load(lock))
+    assert third.place(places.INPUT, "Plant.Thing1.B") == before.place(places.INPUT, "Plant.Thing1.B")
+    assert third.place(places.INPUT, "Plant.Thing1.D").address not in old | new
+
+
+def test_new_addresses_are_kept_but_never_in_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = tmp_path / "checkout.json"
+    monkeypatch.setattr(lock_module, "DEFAULT_LOCK", committed)
+    default, other = load_plant(), plant_of(tmp_path, {"A": {"type": "Float"}}, 1)
+    for plant in (default, other):
+        lock_module.load_map(make_context(tmp_path, plant, Store(plant), None), ModbusSettings())
+    assert not committed.exists()
+    kept = tmp_path / "modbus" / "plant.map.lock.json"
+    assert "Plant.Thing1.A" in kept.read_text(encoding="utf-8")
+
+
+@given(value=st.binary(min_size=8, max_size=8), registers=st.sampled_from([1, 2, 4]))
+def test_word_orders_are_those_of_the_modbus_source(value: bytes, registers: int) -> None:
+    data = value[: 2 * registers]
+    for order in ORDERS:
+        wire = bytearray(len(data))
+        for byte, at in zip(data, byte_order(WordOrder(order), registers), strict=True):
+            wire[at] = byte
+        assert reorder(data, order) == bytes(wire)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -108,6 +148,7 @@ def test_a_second_start_gives_no_new_addresses(tmp_path: Path) -> None:
         ('{"input": {"a": [0, 0, 4], "b": [0, 3, 1]}}', "puts a and b (input) at the same address"),
         ('{"input": {"a": [0, 65535, 2]}}', "outside of a bank"),
         ('{"input": {"a": [12, 0, 2]}}', "outside of a bank"),
+        ('{"input": {"a": ["x", 0, 2]}}', "is no lock file"),
     ],
 )
 def test_a_wrong_lock_file_is_told_in_one_sentence(tmp_path: Path, text: str, says: str) -> None:
@@ -122,7 +163,8 @@ def test_a_wrong_lock_file_is_told_in_one_sentence(tmp_path: Path, text: str, sa
 def test_a_large_plant_goes_on_in_the_next_bank_and_a_huge_one_is_refused(tmp_path: Path) -> None:
     variables = {f"V{n}": {"type": "Double"} for n in range(100)}
     large = RegisterMap(plant_of(tmp_path, variables, 1000), Addresses())
-    assert large.banks == 8
+    assert 1 + max(item.place.bank for item in large.items) == 8
+    assert large.banks == 10  # with the details
     assert all(item.place.end <= BANK for item in large.items)
     assert unit_of(unit_id("CDAB", 7)) == ("CDAB", 7, False)
     with pytest.raises(MapError, match="more detail addresses than 12 banks hold"):
@@ -134,7 +176,8 @@ def test_unit_ids_are_all_different() -> None:
     assert len(known) == 4 * 12 * 2
     assert max(known) <= 247
     assert all(unit_of(unit) is not None for unit in known)
-    assert [unit for unit in range(256) if unit_of(unit) is not None] == sorted(known)
+    assert [unit for unit in range(1, 255) if unit_of(unit) is not None] == sorted(known)
+    assert unit_of(0) == unit_of(255) == ("ABCD", 0, False), "what masters use that know of no units"
 
 
 @given(data=st.binary(min_size=8, max_size=8) | st.binary(min_size=4, max_size=4) | st.binary(min_size=2, max_size=2))
@@ -154,8 +197,9 @@ def test_strings_are_cut_at_a_character(text: str) -> None:
     wire = to_wire(BuiltinType.String, text)
     assert len(wire) == 64
     back = from_wire(BuiltinType.String, wire)
-    assert text.rstrip("\0").startswith(back.rstrip("\0"))
-    assert len(text.encode()) > 64 - 4 or back == text.rstrip("\0")
+    shown = text.partition("\0")[0]
+    assert shown.startswith(back)
+    assert len(shown.encode()) > 64 - 4 or back == shown
 
 
 def test_place_ends_behind_its_last_address() -> None:

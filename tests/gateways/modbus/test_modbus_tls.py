@@ -63,7 +63,15 @@ async def ask(port: int, ca: Path, files: tuple[Path, Path] | None, pdu: bytes) 
 
 
 @pytest.mark.parametrize(
-    ("role", "expected"), [("operator", "good"), ("visitor", "refused"), (None, "refused"), ("", "no certificate")]
+    ("role", "expected"),
+    [
+        ("shift", "good"),
+        ("Operator", "good"),
+        ("Observer", "refused"),
+        ("visitor", "refused"),
+        (None, "refused"),
+        ("", "no certificate"),
+    ],
 )
 async def test_the_role_in_the_certificate_decides(tmp_path: Path, role: str | None, expected: str) -> None:
     core = Core(tmp_path)
@@ -72,7 +80,7 @@ async def test_the_role_in_the_certificate_decides(tmp_path: Path, role: str | N
     assert own == (tmp_path / "own.pem", tmp_path / "own.key")
     files = None if expected == "no certificate" else client_certificate(tmp_path, "client", authority, role)
     context = make_context(tmp_path, core.plant, core.store, core.commands, {"olga": OPERATOR})
-    tls = TlsSettings(enabled=True, port=0, ca=tmp_path / "ca.pem", roles=["operator=olga"])
+    tls = TlsSettings(enabled=True, port=0, ca=tmp_path / "ca.pem", roles=["shift=olga"])
     async with running(context, tls=tls) as gateway:
         at = gateway.map.place(places.HOLDING, "Plant.Press1.Target").address
         write = struct.pack(">BHHB", 16, at, 4, 8) + struct.pack(">d", 42.0)
