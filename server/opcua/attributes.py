@@ -117,14 +117,19 @@ def variable_attributes(declaration: VariableDeclaration) -> Attributes:
         ids.MinimumSamplingInterval: attribute(0.0, ua.VariantType.Double),
         ids.Historizing: attribute(False, ua.VariantType.Boolean),
     }
+    result[ids.RolePermissions] = role_permissions(permissions_of(declaration))
+    return result
+
+
+def permissions_of(declaration: VariableDeclaration) -> dict[Role, ua.PermissionType]:
+    """Return what each role may do with a variable (OPC 10000-3 8.55)."""
     permissions = dict.fromkeys(
         Role, _READ_PERMISSIONS if declaration.read_role is Role.Anonymous else ua.PermissionType.Browse
     )
     permissions[declaration.read_role] |= ua.PermissionType.Read
     if declaration.write_role is not None:
         permissions[declaration.write_role] |= ua.PermissionType.Write
-    result[ids.RolePermissions] = _role_permissions(permissions)
-    return result
+    return permissions
 
 
 def method_attributes(declaration: CommandDeclaration) -> Attributes:
@@ -136,7 +141,7 @@ def method_attributes(declaration: CommandDeclaration) -> Attributes:
     result |= {
         ids.Executable: attribute(True, ua.VariantType.Boolean),
         ids.UserExecutable: attribute(True, ua.VariantType.Boolean),
-        ids.RolePermissions: _role_permissions(permissions),
+        ids.RolePermissions: role_permissions(permissions),
     }
     return result
 
@@ -204,6 +209,7 @@ def _describe(argument: Argument) -> str:
     return words
 
 
-def _role_permissions(permissions: Mapping[Role, ua.PermissionType]) -> AttributeValue:
+def role_permissions(permissions: Mapping[Role, ua.PermissionType]) -> AttributeValue:
+    """Return a RolePermissions attribute."""
     rows = [ua.RolePermissionType(RoleId=_ROLE_IDS[role], Permissions=bits) for role, bits in permissions.items()]
     return attribute(rows, ua.VariantType.ExtensionObject, is_array=True)

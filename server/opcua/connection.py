@@ -14,18 +14,15 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
-from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
-from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_from_binary, uatcp_to_binary
+from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_from_binary
 
-from server import logs
-from server.opcua.channel import HEAD, PlantChannel
+from server.opcua.channel import PlantChannel
+from server.opcua.history import wiring as history
 from server.opcua.internal_server import PlantInternalServer, activating
 from server.opcua.security import Gatekeeper
 from server.opcua.session import PlantSession
 from server.opcua.subscriptions.connection import PublishingConnection
 from server.opcua.wire import CALL_REQUEST, READ_REQUEST, WRITE_REQUEST, Request, parse_request
-
-log = logs.get(__name__)
 
 
 def _request(name: str) -> ua.NodeId:
@@ -35,15 +32,12 @@ def _request(name: str) -> ua.NodeId:
 _DISCOVERY = {_request(name) for name in ("GetEndpoints", "FindServers", "CloseSecureChannel")}
 _CREATE_SESSION, _ACTIVATE_SESSION = _request("CreateSession"), _request("ActivateSession")
 _WRITE = _request("Write")
-_MAY_TAKE_LONG = {_request("Call"), _WRITE}
+_MAY_TAKE_LONG = {_request("HistoryRead"), _request("HistoryUpdate"), _request("Call"), _WRITE}
 """Services that wait for a machine: answered beside the others, so that an emergency stop never queues behind them."""
 _MOST_BESIDE = 100
-_CHUNK_HEADER_SIZE = HEAD.size + 8
 _CHUNK_FRAME_SIZE = 512
 """Bytes of a chunk beside its body, at most: headers, padding and signature."""
 _ANY_SIZE = 2**31 - 1
-_LARGEST_HELD = 2**20
-"""Bytes of an unfinished message that are held for the short way; asyncua collects larger ones, chunk by chunk."""
 _NONE_POLICY = "http://opcfoundation.org/UA/SecurityPolicy#None"
 
 
@@ -54,7 +48,7 @@ class PlantConnection(PublishingConnection):
 
     def __init__(self, internal_server: PlantInternalServer, transport: Any, limits: Any, gate: Gatekeeper) -> None:
         super().__init__(internal_server, transport, limits)
-        self._connection: PlantChannel = PlantChannel(self._connection.security_policy, limits)
+        self._connection: PlantChannel = PlantChannel(self._connection.security_policy, self._limits)
         self._gate = gate
         self._beside: set[asyncio.Task[Any]] = set()
         self._writing: set[asyncio.Task[Any]] = set()
@@ -156,9 +150,9 @@ class PlantConnection(PublishingConnection):
                 await self._check_create(struct_from_binary(ua.CreateSessionParameters, body.copy()))
             elif self.session is not None and requesthdr.AuthenticationToken != self.session.auth_token:
                 raise ServiceError(ua.StatusCodes.BadSessionIdInvalid)
-        if self.serve_subscriptions(typeid, requesthdr, seqhdr, body):
+        if await self.serve_subscriptions(typeid, requesthdr, seqhdr, body):
             return True
-        answer = self._view(typeid, requesthdr, body)
+        answer = self._view(typeid, requesthdr, body) or await history.answer(self, typeid, requesthdr, body)
         if answer is not None:
             self._transport.write(self._connection.message_to_binary(answer, request_id=seqhdr.RequestId))
             return True
@@ -181,91 +175,3 @@ class PlantConnection(PublishingConnection):
             await self._gate.trust.validate_session(
                 policy.peer_certificate, parameters.ClientCertificate, parameters.ClientDescription
             )
-
-
-def _first_message(buffer: bytes) -> list[bytes] | None:
-    """Return the chunks of the MSG that a buffer begins with, None while some are missing, [] for what is no such."""
-    chunks: list[bytes] = []
-    at = 0
-    while at <= _LARGEST_HELD:
-        kind = buffer[at : at + 4]
-        size = int.from_bytes(buffer[at + 4 : at + 8], "little")
-        if kind not in (b"MSGF", b"MSGC") or size < _CHUNK_HEADER_SIZE:
-            return None if chunks and b"MSGC".startswith(kind[:3]) and len(kind) < 4 else []
-        if at + size > len(buffer):
-            return None if chunks else []
-        chunks.append(buffer[at : at + size])
-        at += size
-        if kind == b"MSGF":
-            return chunks
-    return []
-
-
-class PlantBinaryServer(BinaryServer):
-    """Accepts connections that go through the gatekeeper."""
-
-    def __init__(
-        self, internal_server: PlantInternalServer, host: str, port: int, limits: Any, gate: Gatekeeper
-    ) -> None:
-        super().__init__(internal_server, host, port, limits)
-        self._gate = gate
-
-    def _make_protocol(self) -> OPCUAProtocol:
-        protocol = _PlantProtocol(
-            iserver=self.iserver,
-            policies=self._policies,
-            clients=self.clients,
-            closing_tasks=self.closing_tasks,
-            limits=self.limits,
-        )
-        protocol.gate = self._gate
-        return protocol
-
-
-class _PlantProtocol(OPCUAProtocol):
-    """asyncua's protocol; while nothing waits in its queue, what can be answered at once is."""
-
-    gate: Gatekeeper
-    _busy = False
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        if self.processor is not None:
-            self.processor = PlantConnection(self.iserver, self.transport, self.limits, self.gate)
-            self.processor.set_policies(self.policies)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        processor: Any = self.processor
-        if processor is None or self._refuse_oversize():
-            return
-        while not self._busy and self.messages.empty() and self.transport is not None:
-            chunks = _first_message(self._buffer)
-            if chunks is None:
-                return  # the rest of it is under way
-            response = processor.shortcut(chunks) if chunks else None
-            if response is None:
-                break
-            self._buffer = self._buffer[sum(map(len, chunks)) :]
-            self.transport.write(response)
-        super().data_received(b"")
-
-    def _refuse_oversize(self) -> bool:
-        """Hang up on a chunk larger than the buffer (OPC 10000-6 7.1.2): asyncua would collect all of it."""
-        size = int.from_bytes(self._buffer[4:8], "little")
-        if size <= self.limits.max_recv_buffer:
-            return False
-        log.warning("chunk refused", peer=str(self.peer_name), size=size, largest=self.limits.max_recv_buffer)
-        self._buffer = b""
-        if self.transport is not None:
-            error = ua.ErrorMessage(ua.StatusCode(ua.StatusCodes.BadTcpMessageTooLarge), "the chunk is too large")
-            self.transport.write(uatcp_to_binary(ua.MessageType.Error, error))
-            self.transport.close()
-        return True
-
-    async def _process_one_msg(self, header: Any, buf: Any) -> bool:
-        self._busy = True
-        try:
-            return await super()._process_one_msg(header, buf)
-        finally:
-            self._busy = False

@@ -3,7 +3,6 @@
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false
 
-from contextvars import ContextVar
 from typing import Any
 
 from asyncua import ua
@@ -15,19 +14,19 @@ from asyncua.server.internal_session import InternalSession
 from asyncua.server.user_managers import UserManager
 
 from server.commands import Commands
+from server.opcua.diagnostics.counters import Tallies
+from server.opcua.diagnostics.rights import DiagnosticRights
+from server.opcua.diagnostics.service import Diagnostics
 from server.opcua.fast_call import FastCalls
 from server.opcua.fast_read import ReadPlans
 from server.opcua.fast_write import WriteTemplates
+from server.opcua.limits import ServerLimits
 from server.opcua.methods import PlantMethods
-from server.opcua.rights import Rights
-from server.opcua.session import PlantSession, plant_user
+from server.opcua.session import PlantSession, activating, plant_user
 from server.opcua.space import PlantAddressSpace
+from server.opcua.subscriptions.limits import Limits
 from server.opcua.subscriptions.service import Subscriptions
 from server.opcua.view import Views
-from server.security.principal import Principal
-
-activating: ContextVar[Principal | None] = ContextVar("activating", default=None)
-"""Whom the connection has authenticated for the session that is being activated in this task."""
 
 
 class _Authenticated(UserManager):
@@ -43,11 +42,21 @@ class PlantInternalServer(InternalServer):
 
     aspace: PlantAddressSpace
 
-    def __init__(self, space: PlantAddressSpace, commands: Commands) -> None:
+    def __init__(
+        self,
+        space: PlantAddressSpace,
+        commands: Commands,
+        limits: ServerLimits | None = None,
+        subscription_limits: Limits | None = None,
+    ) -> None:
         super().__init__(user_manager=_Authenticated())
         self.method_service.stop()
+        self.limits = limits or ServerLimits()
+        self.max_connections = self.limits.most_connections + 1  # the protocol refuses those that are too many
+        self.tallies = Tallies()
         self.aspace = space
-        self.rights = Rights(space, commands)
+        self.diagnostics = Diagnostics(space, self.tallies)
+        self.rights = DiagnosticRights(space, commands, self.diagnostics)
         self.reads = ReadPlans(space, self.rights)
         self.views = Views(space)
         self.methods = PlantMethods(space, commands)
@@ -57,7 +66,8 @@ class PlantInternalServer(InternalServer):
         self.view_service = ViewService(space)
         self.method_service = self.methods
         self.node_mgt_service = NodeManagementService(space)
-        self.subscriptions = Subscriptions(space, self.rights)
+        self.subscriptions = Subscriptions(space, self.rights, subscription_limits, self.tallies)
+        self.diagnostics.subscriptions = self.subscriptions
         service: Any = self.subscriptions
         self.subscription_service = service
         administrator = User(role=UserRole.Admin)
@@ -69,6 +79,20 @@ class PlantInternalServer(InternalServer):
     def session_count(self) -> int:
         """Clients' sessions that are activated."""
         return sum(session.is_activated() for session in self._external_sessions.values())
+
+    def session_began(self, session: PlantSession) -> None:
+        """Take note of a session that was activated for the first time."""
+        self.tallies.sessions += 1
+        self.diagnostics.add(session)
+
+    def session_ended(self, session: PlantSession) -> None:
+        """Take note of a session's end, and of why it ended."""
+        timed_out = session.session_timeout is not None and session.idle >= session.session_timeout
+        if timed_out:
+            self.tallies.timeouts += 1
+        elif not session.closed_by_client:
+            self.tallies.aborts += 1
+        self.diagnostics.remove(session)
 
     def create_session(self, name: Any, user: Any = None, external: bool = False) -> InternalSession:
         """Make the session of a client."""

@@ -4,7 +4,7 @@
 # pyright: reportArgumentType=false
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 from asyncua.server.address_space import AttributeValue, NodeData
@@ -13,6 +13,9 @@ from address_space.load import NAMEPLATE
 from address_space.model import CommandDeclaration, Machine, MachineType, Plant, VariableDeclaration
 from server.opcua import attributes as attrs
 from server.opcua.attributes import Attributes, node_id, qualified
+
+if TYPE_CHECKING:
+    from server.opcua.history.nodes import HistoryNodes
 
 ReadValue = Callable[[ua.NodeId, ua.AttributeIds], ua.DataValue]
 
@@ -56,6 +59,8 @@ class NodeFactory:
         self._read_value = read_value
         self._variable_attributes: dict[int, Attributes] = {}
         self._method_attributes: dict[int, Attributes] = {}
+        self.history: HistoryNodes | None = None
+        """What history adds to variables, set before any node is made; None without a historian."""
 
     def identifiers(self) -> Iterator[str]:
         """Yield the identifier of every node of the plant: types first, then instances in file order."""
@@ -66,6 +71,9 @@ class NodeFactory:
             yield from self._structure(name, machine_type, NAMEPLATE if machine_type.nameplate else ())
         for machine in self._plant.objects:
             yield from self._structure(machine.path, machine.type, tuple(machine.nameplate))
+            if self.history is not None:
+                for variable in machine.variables.values():
+                    yield from self.history.identifiers(variable.path)
 
     def has(self, identifier: str) -> bool:
         """Whether the plant has such a node."""
@@ -83,6 +91,9 @@ class NodeFactory:
             declaration = machine_type.variables[rest[0]]
             if len(rest) == 1:
                 return self._build_variable(prefix, declaration, machine)
+            if self.history is not None and machine is not None and rest[1] == "HA Configuration":
+                kind = _variable_type(declaration)
+                return self.history.build(f"{prefix}.{declaration.name}", declaration, kind, rest[2:])
             return self._build_variable_property(prefix, declaration, rest[1], machine) if len(rest) == 2 else None
         if rest[0] in machine_type.commands:
             command = machine_type.commands[rest[0]]
@@ -191,12 +202,16 @@ class NodeFactory:
         shared = self._variable_attributes.get(id(declaration))  # the model keeps declarations: identity is enough
         if shared is None:
             shared = self._variable_attributes[id(declaration)] = attrs.variable_attributes(declaration)
+            if self.history is not None:
+                self.history.amend(shared, declaration)
         data = _node(identifier, shared)
         kind = _variable_type(declaration)
         data.references.append(_type_reference(kind, _variable_type_name(declaration), ua.NodeClass.VariableType))
         data.references.append(self._parent(prefix, machine))
         for key in _variable_properties(declaration):
             data.references.append(_property_reference(f"{identifier}.{key}", ua.QualifiedName(key, 0)))
+        if self.history is not None and machine is not None:
+            data.references += self.history.references(identifier)
         if machine is None:
             data.references.append(_modelling_rule(optional=declaration.optional))
             data.attributes[ua.AttributeIds.Value] = AttributeValue(ua.DataValue(ua.Variant(None)))

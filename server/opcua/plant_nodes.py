@@ -86,6 +86,8 @@ class PlantNodes(MutableMapping[ua.NodeId, NodeData]):
         self.changed: set[str] = set()
         self.version = 0
         self.limit = MAX_MADE
+        self.elsewhere: Callable[[ua.NodeId], NodeData | None] | None = None
+        """Makes nodes that are neither the plant's nor kept, when they are asked for."""
 
     @property
     def made(self) -> int:
@@ -96,7 +98,10 @@ class PlantNodes(MutableMapping[ua.NodeId, NodeData]):
         """Return a node, or `default`."""
         identifier = key.Identifier
         if key.NamespaceIndex != NAMESPACE or not isinstance(identifier, str):
-            return self._others.get(key, default)
+            node = self._others.get(key)
+            if node is None and self.elsewhere is not None:
+                node = self.elsewhere(key)
+            return default if node is None else node
         node = self._kept.get(identifier)
         if node is not None:
             return node

@@ -5,6 +5,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,14 +19,16 @@ from address_space.model import Plant
 from server import VERSION, logs
 from server.commands import Commands
 from server.errors import StartError
+from server.opcua import capabilities
 from server.opcua.attributes import NAMESPACE
-from server.opcua.connection import PlantBinaryServer
-from server.opcua.continuation import MAX_POINTS
 from server.opcua.internal_server import PlantInternalServer
+from server.opcua.limits import ServerLimits
 from server.opcua.nodeset import read_nodeset
+from server.opcua.protocol import PlantBinaryServer
 from server.opcua.security import ENCRYPTED_POLICIES, Gatekeeper
 from server.opcua.session import PlantRules
 from server.opcua.space import PlantAddressSpace
+from server.opcua.subscriptions.limits import Limits
 from server.security.certificates import OwnCertificate
 from server.settings import OpcUaSettings
 from server.store import Store
@@ -33,6 +36,8 @@ from server.store import Store
 log = logs.get(__name__)
 
 PATH = "/plantree"
+_LEAST_CHUNK = 8192 - 512
+"""Bytes of a message in one chunk, at least (OPC 10000-6 7.1.2.3)."""
 _SHUTDOWN_NOTICE_S = 0.3
 """How long clients that watch ServerStatus have to learn of a shutdown before connections close."""
 
@@ -40,7 +45,7 @@ _SHUTDOWN_NOTICE_S = 0.3
 class OpcUaServer:
     """Serves the plant at `opc.tcp://HOST:PORT/plantree`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  the parts of a server
         self,
         plant: Plant,
         store: Store,
@@ -48,9 +53,12 @@ class OpcUaServer:
         settings: OpcUaSettings,
         gate: Gatekeeper,
         own: OwnCertificate,
+        limits: ServerLimits | None = None,
+        subscription_limits: Limits | None = None,
     ) -> None:
         self.space = PlantAddressSpace(plant, store)
-        self.internal = PlantInternalServer(self.space, commands)
+        self.limits = limits or ServerLimits(sessions=gate.max_sessions)
+        self.internal = PlantInternalServer(self.space, commands, self.limits, subscription_limits)
         self._settings = settings
         self._gate = gate
         self._own = own
@@ -76,12 +84,12 @@ class OpcUaServer:
         await server.set_build_info(
             server.product_uri, server.manufacturer_name, server.name, VERSION, VERSION, datetime.now(UTC)
         )
-        points = server.get_node(ua.NodeId(ua.ObjectIds.Server_ServerCapabilities_MaxBrowseContinuationPoints))
-        await points.write_value(MAX_POINTS, ua.VariantType.UInt16)
+        await capabilities.publish(server, self.limits, self.internal.subscriptions.limits)
         index = await server.register_namespace(self._plant.namespace)
         if index != NAMESPACE:
             raise StartError(f"the plant's namespace came to index {index}, not {NAMESPACE}")
         self.space.attach()
+        self.internal.diagnostics.attach()
         for path in nodesets:
             await self._add_nodeset(path)
 
@@ -101,7 +109,10 @@ class OpcUaServer:
         host, port = self._settings.host, self._settings.port
         server.set_endpoint(f"opc.tcp://{host}:{port}{PATH}")
         await server._setup_server_nodes()  # pyright: ignore[reportPrivateUsage]
-        self._binary = PlantBinaryServer(self.internal, host, port, server.limits, self._gate)
+        transport: Any = server.limits
+        transport.max_message_size = self.limits.request_bytes
+        transport.max_chunk_count = 1 + self.limits.request_bytes // _LEAST_CHUNK
+        self._binary = PlantBinaryServer(self.internal, host, port, transport, self._gate)
         self._binary.set_policies(self._policies())
         try:
             await self._binary.start()
@@ -112,6 +123,7 @@ class OpcUaServer:
             raise StartError(message) from error
         self.port = self._binary.port
         await self.internal.start()
+        gc.freeze()  # a million objects that stay: to walk them took the collector a third of a second, now and then
 
     async def run(self) -> None:
         """Publish to subscriptions until cancelled."""
@@ -127,6 +139,7 @@ class OpcUaServer:
             await asyncio.sleep(_SHUTDOWN_NOTICE_S)
         await self._binary.stop()
         await self.internal.stop()
+        gc.unfreeze()
 
     def _policies(self) -> list[SecurityPolicyFactory]:
         policies: Any = self._server._policies  # pyright: ignore[reportPrivateUsage]

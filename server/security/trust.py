@@ -106,6 +106,19 @@ class TrustList:
             raise CertificateRefused(_Code.BadCertificateInvalid, "there is no certificate in it") from error
         await self._validate(chain, app_description)
 
+    async def validate_channel(self, sent: bytes) -> None:
+        """Check the certificate that opens or renews a secure channel: DER, which may be a chain.
+
+        What application it is for is not known yet: CreateSession tells. Raises CertificateRefused.
+        """
+        try:
+            chain = split_chain(sent)
+        except ValueError as error:
+            raise CertificateRefused(_Code.BadCertificateInvalid, "there is no certificate in it") from error
+        if not chain:
+            raise CertificateRefused(_Code.BadCertificateInvalid, "there is no certificate in it")
+        await self._validate(chain, None)
+
     def list(self) -> "Sequence[StoredCertificate]":
         """Every certificate in the folders, by folder and name."""
         return self._store.all()

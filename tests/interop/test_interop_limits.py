@@ -145,10 +145,10 @@ def test_what_was_lost_on_the_way_is_had_again_in_order(fresh: Sessions) -> None
     with fresh("susi") as connection:
         raw = Raw(connection)
         raw.subscribe()
-        raw.create(item(1))
+        raw.create(item(1, OTHER))
         sent = [raw.publish()["notificationMessage"]]
-        for value in (11, 12, 13):
-            raw.write(value)
+        for value in (0.11, 0.12, 0.13):  # a tariff, which moves no machine
+            raw.write(value, OTHER)
             message = raw.publish()["notificationMessage"]
             while not changes_of(message):
                 message = raw.publish()["notificationMessage"]
@@ -160,7 +160,7 @@ def test_what_was_lost_on_the_way_is_had_again_in_order(fresh: Sessions) -> None
             for number in numbers[1:]
         ]
         assert again == sent[1:]
-        assert [changes_of(it)[0][1] for it in again] == [11, 12, 13]
+        assert [changes_of(it)[0][1] for it in again] == [0.11, 0.12, 0.13]
         ((subscriptions, _),) = read(connection, SUBSCRIPTIONS)
         (mine,) = [it for it in subscriptions if it["subscriptionId"] == raw.id]
         assert (mine["republishMessageCount"], mine["unacknowledgedMessageCount"]) == (3, 3)

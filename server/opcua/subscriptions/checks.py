@@ -11,6 +11,7 @@ from asyncua import ua
 from address_space.model import BuiltinType, Variable
 from server.opcua.space import PlantAddressSpace
 from server.opcua.subscriptions.decode import Creation, DataChangeFilter, Filter, UnknownFilter
+from server.opcua.subscriptions.limits import Limits
 from server.opcua.subscriptions.table import ON_TIMESTAMP, ON_VALUE
 from server.opcua.subscriptions.where import SUPPORTED
 
@@ -110,7 +111,9 @@ def _is_number(variable: Variable | None, value: Any) -> bool:
     return value is not None and value.VariantType.value in _NUMBERS
 
 
-def check_event_filter(space: PlantAddressSpace, given: Filter) -> tuple[ua.EventFilter, ua.EventFilterResult]:
+def check_event_filter(
+    space: PlantAddressSpace, given: Filter, limits: Limits
+) -> tuple[ua.EventFilter, ua.EventFilterResult]:
     """Return an EventFilter and its result; refuses clauses that cannot be evaluated (OPC 10000-4 7.22.3)."""
     if isinstance(given, UnknownFilter):
         raise RefusedItemError(given.status)
@@ -118,6 +121,8 @@ def check_event_filter(space: PlantAddressSpace, given: Filter) -> tuple[ua.Even
         raise RefusedItemError(_CODES.BadFilterNotAllowed)
     if given is None or not given.SelectClauses:
         raise RefusedItemError(_CODES.BadEventFilterInvalid)
+    if len(given.SelectClauses) > limits.select_clauses or len(given.WhereClause.Elements) > limits.where_elements:
+        raise RefusedItemError(_CODES.BadEncodingLimitsExceeded)
     clauses = [_select_status(space, clause) for clause in given.SelectClauses]
     elements = given.WhereClause.Elements
     where = [

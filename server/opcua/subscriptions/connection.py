@@ -9,8 +9,9 @@ from typing import Any
 from asyncua import ua
 from asyncua.common.connection import MessageChunk
 from asyncua.common.utils import ServiceError
-from asyncua.server.uaprocessor import UaProcessor
 
+from server.opcua.pace import paced
+from server.opcua.reading import ReadingConnection
 from server.opcua.subscriptions.requests import PUBLISH, SERVICES, acknowledgements
 from server.opcua.subscriptions.service import Subscriptions
 from server.opcua.wire import PUBLISH_REQUEST, Request, response_header
@@ -19,11 +20,15 @@ _HEADER = struct.Struct("<4sIIIII")
 """Message type and chunk type, size, channel, token, sequence number, request (OPC 10000-6 6.7.2)."""
 _LAST_SEQUENCE_NUMBER = 2**32 - 1024
 _NONE_POLICY = "http://opcfoundation.org/UA/SecurityPolicy#None"
+_LEAST_MESSAGE = 8192
+"""What every client takes."""
+_TURN = 0.0001
+"""How long items are made before others have their turn, in seconds."""
 _BESIDE_NOTIFICATIONS = 4096
 """Bytes of a PublishResponse kept free for acknowledgement results and available sequence numbers."""
 
 
-class PublishingConnection(UaProcessor):
+class PublishingConnection(ReadingConnection):
     """asyncua's processor with our subscriptions; it is the Sink that a session's publisher writes to."""
 
     @property
@@ -44,7 +49,9 @@ class PublishingConnection(UaProcessor):
         chunk = MessageChunk.max_body_size(crypto, limits.max_send_buffer)
         most = [limits.max_chunk_count * chunk] if limits.max_chunk_count else []
         most += [int(limits.max_message_size)] if limits.max_message_size else []
-        return max(min(most, default=2**31), chunk) - _BESIDE_NOTIFICATIONS
+        asked = getattr(self.session, "max_response_size", 0)
+        most += [max(asked, _LEAST_MESSAGE)] if asked else []
+        return max(min(most, default=2**31), _LEAST_MESSAGE) - _BESIDE_NOTIFICATIONS
 
     def respond(self, request_id: int, body: bytes) -> None:
         """Send a response, unless the connection is being closed."""
@@ -85,7 +92,7 @@ class PublishingConnection(UaProcessor):
         self._subscriptions.publish(self.session, self, meant, acknowledged)
         return True
 
-    def serve_subscriptions(self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Any) -> bool:
+    async def serve_subscriptions(self, typeid: ua.NodeId, requesthdr: Any, seqhdr: Any, body: Any) -> bool:
         """Answer a service of subscriptions or monitored items; False when the request is for another service."""
         if typeid != PUBLISH and typeid not in SERVICES:
             return False
@@ -101,6 +108,8 @@ class PublishingConnection(UaProcessor):
             return True
         response, handler = SERVICES[typeid]
         answer = handler(self._subscriptions, session, data)
+        if not isinstance(answer, bytes):
+            answer = await paced(answer, _TURN)
         self.respond(seqhdr.RequestId, response_header(response, requesthdr.RequestHandle) + answer)
         return True
 

@@ -15,6 +15,8 @@ from asyncua import ua
 from asyncua.common.utils import Buffer, ServiceError
 from asyncua.ua.ua_binary import struct_from_binary
 
+from server.opcua.pace import AT_ONCE, Steps
+
 _DATA_CHANGE_FILTER, _EVENT_FILTER = 724, 727
 """Numeric ids of the filters' binary encodings."""
 
@@ -163,22 +165,31 @@ def _decoding_error(error: Exception) -> ServiceError:
     return failure
 
 
-def creations(body: bytes) -> tuple[int, int, list[Creation]]:
+def creations(body: bytes) -> Steps[tuple[int, int, list[Creation]]]:
     """Decode CreateMonitoredItems: SubscriptionId, TimestampsToReturn, items. Raises ServiceError."""
     try:
         reader = Reader(body)
         subscription, stamps = reader.unpack("<Ii")
-        return subscription, stamps, [reader.creation() for _ in range(reader.count())]
+        items: list[Creation] = []
+        for count in range(1, reader.count() + 1):
+            items.append(reader.creation())
+            if not count % AT_ONCE:
+                yield
     except (struct.error, IndexError, ValueError) as error:
         raise _decoding_error(error) from error
+    return subscription, stamps, items
 
 
-def modifications(body: bytes) -> tuple[int, int, list[tuple[int, Parameters]]]:
+def modifications(body: bytes) -> Steps[tuple[int, int, list[tuple[int, Parameters]]]]:
     """Decode ModifyMonitoredItems: SubscriptionId, TimestampsToReturn, MonitoredItemIds with parameters."""
     try:
         reader = Reader(body)
         subscription, stamps = reader.unpack("<Ii")
-        items = [(int(reader.unpack("<I")[0]), reader.parameters()) for _ in range(reader.count())]
+        items: list[tuple[int, Parameters]] = []
+        for count in range(1, reader.count() + 1):
+            items.append((int(reader.unpack("<I")[0]), reader.parameters()))
+            if not count % AT_ONCE:
+                yield
     except (struct.error, IndexError, ValueError) as error:
         raise _decoding_error(error) from error
     return subscription, stamps, items

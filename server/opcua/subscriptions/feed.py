@@ -11,6 +11,7 @@ from server import logs
 from server.opcua.subscriptions.filters import passes
 from server.opcua.subscriptions.log import QueueLog, Samples
 from server.opcua.subscriptions.table import ItemTable, Rows
+from server.quality import BAD_USER_ACCESS_DENIED
 from server.store import Batch, Cursor, Store, now_ticks
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def snapshot(store: Store, ids: NDArray[np.int64]) -> tuple[NDArray[Any], NDArra
 class Feed:
     """One cursor on the journal for all subscriptions; it is open while there are items."""
 
-    def __init__(self, store: Store, table: ItemTable, logs_: Logs) -> None:
+    def __init__(self, store: Store, table: ItemTable, logs_: Logs, poll: float = 1.0) -> None:
         self._store = store
         self.table = self._table = table
         self._logs = logs_
@@ -56,6 +57,10 @@ class Feed:
         """Items of String variables: by the variable's id, then by the item's row."""
         self.sampled: dict[int, ValueItem] = {}
         """Items fed one by one that hold a sample until the end of their sampling interval, by row."""
+        self.polled: dict[int, ValueItem] = {}
+        """Items of values that are computed when read, by row."""
+        self._poll = poll
+        self._next_poll = 0.0
 
     def open(self) -> None:
         """Follow the journal from here on, if not yet."""
@@ -82,6 +87,10 @@ class Feed:
             self._catch_up(now)
         if self._table.index.sampled:
             self._sample(now)
+        if self.polled and now >= self._next_poll:
+            self._next_poll = now + self._poll
+            for item in list(self.polled.values()):
+                item.changed(now)
         for row, item in list(self.sampled.items()):
             if item.due <= now + _TOLERANCE:
                 del self.sampled[row]
@@ -95,6 +104,14 @@ class Feed:
         bits, status, source = snapshot(self._store, table.variable[rows])
         self._queue(rows, bits, status, source)
         table.held[rows] = False
+
+    def refuse(self, rows: Rows) -> None:
+        """Queue, in place of a value, that the user may not read it."""
+        if len(rows):
+            table = self._table
+            nothing, status = np.zeros(len(rows), np.uint64), np.full(len(rows), BAD_USER_ACCESS_DENIED, np.uint32)
+            self._queue(rows, nothing, status, np.full(len(rows), now_ticks(), np.int64), unfed=True)
+            table.held[rows] = False
 
     def _take(self, batch: Batch, now: float) -> None:
         table = self._table
@@ -163,12 +180,13 @@ class Feed:
             self._queue(rows[passed], bits[passed], status[passed], source[passed])
 
     def _queue(
-        self, rows: Rows, bits: NDArray[np.uint64], status: NDArray[np.uint32], source: NDArray[np.int64]
-    ) -> None:
+        self, rows: Rows, bits: NDArray[np.uint64], status: NDArray[np.uint32], source: NDArray[np.int64],
+        *, unfed: bool = False,
+    ) -> None:  # fmt: skip
         table = self._table
         table.bits[rows], table.status[rows], table.source[rows] = bits, status, source
         table.fire(rows)
-        if not table.index.queued:
+        if not (unfed or table.index.queued):
             table.dirty[rows] = True
             return
         many = np.flatnonzero(table.queue_size[rows] > 1)

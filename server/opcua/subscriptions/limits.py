@@ -14,6 +14,14 @@ class Limits:
     """Of all sessions together, those that outlived their session included."""
     items_per_subscription: int = 500_000
     items: int = 2_000_000
+    items_per_call: int = 10_000
+    """Of one request that makes, changes or deletes them."""
+    polled_items: int = 1_000
+    """Items of values that are computed when read: they are looked at every `poll` seconds."""
+    poll: float = 1.0
+    select_clauses: int = 250
+    """Of an event filter."""
+    where_elements: int = 100
     queue_size: int = 10_000
     """Of one item."""
     queued_rows: int = 4_000_000

@@ -5,13 +5,16 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from asyncua import ua
+from asyncua.common.utils import ServiceError
+from numpy.typing import NDArray
 
 from address_space.model import BuiltinType, Variable
+from server.opcua.pace import AT_ONCE, Steps
 from server.opcua.rights import Rights
 from server.opcua.space import PlantAddressSpace
 from server.opcua.subscriptions import checks
@@ -56,15 +59,25 @@ class Monitoring:
 
     def create(
         self, subscription: Subscription, items: list[Creation], stamps: int, principal: Principal
-    ) -> list[Outcome]:
-        """Make items; `stamps` is the encoding mask of the timestamps that are asked for."""
+    ) -> Steps[list[Outcome]]:
+        """Make items; `stamps` is the encoding mask of the timestamps that are asked for.
+
+        Raises ServiceError when the subscription is deleted meanwhile.
+        """
         self._feed.open()
-        self._feed.drain(time.monotonic())  # what came before an item's first sample is none of its business
         rows: list[int] = []
-        outcomes = [self._create(subscription, wanted, stamps, principal, rows) for wanted in items]
+        outcomes: list[Outcome] = []
+        for wanted in items:
+            outcomes.append(self._create(subscription, wanted, stamps, principal, rows))
+            if not len(outcomes) % AT_ONCE:
+                yield
+                if subscription.deleted:
+                    raise ServiceError(_CODES.BadSubscriptionIdInvalid)
+        self._feed.drain(time.monotonic())  # what came before an item's first sample is none of its business
         subscription.rows_changed()
         self._table.changed()
-        self._feed.start(np.array(rows, np.int64))
+        alive = set(subscription.items.values()) if len(rows) > AT_ONCE else set(rows)
+        self._feed.start(np.array([row for row in rows if row in alive], np.int64))
         self._close_unused()
         return outcomes
 
@@ -83,6 +96,9 @@ class Monitoring:
             item = ua.ReadValueId(wanted.node, ua.AttributeIds(wanted.attribute), wanted.index_range, wanted.encoding)
             if not self._rights.may_read(item, principal):
                 raise RefusedItemError(_CODES.BadUserAccessDenied)
+            computed = not numeric and self._sources.is_computed(item)
+            if computed and len(self._feed.polled) >= limits.polled_items:
+                raise RefusedItemError(_CODES.BadTooManyMonitoredItems)
             if variable is not None and numeric and variable.declaration.type is not BuiltinType.String:
                 if wanted.encoding.Name:
                     raise RefusedItemError(_CODES.BadDataEncodingInvalid)
@@ -95,8 +111,11 @@ class Monitoring:
             return Outcome(error.status, filter_result=error.filter_result)
         row, outcome = self._row(subscription, wanted, stamps)
         self._table.trigger[row], self._table.deadband[row] = trigger, deadband
-        single = self._sources.value_item(row, subscription, item, principal, known)
+        single = self._sources.value_item(row, subscription, item, known)
         subscription.singles[row] = single
+        if computed:
+            self._table.sampling[row] = max(self._table.sampling[row], limits.poll)
+            outcome = replace(outcome, sampling=float(self._table.sampling[row]) * 1000)
         if wanted.mode != DISABLED:
             single.start()
         return outcome
@@ -117,7 +136,7 @@ class Monitoring:
     def _create_event(self, subscription: Subscription, wanted: Creation, stamps: int) -> Outcome:
         if not checks.notifies(self._space, wanted.node):
             raise RefusedItemError(_CODES.BadAttributeIdInvalid)
-        filter_, result = checks.check_event_filter(self._space, wanted.parameters.filter)
+        filter_, result = checks.check_event_filter(self._space, wanted.parameters.filter, self._limits)
         row, outcome = self._row(subscription, wanted, stamps)
         where = Where(self._space, filter_.WhereClause)
         item = EventItem(row, subscription, wanted.node, filter_, where)
@@ -158,10 +177,17 @@ class Monitoring:
             return subscription.interval
         return min(max(asked_ms / 1000, self._limits.min_sampling), self._limits.max_sampling)
 
-    def modify(self, subscription: Subscription, items: list[tuple[int, Parameters]], stamps: int) -> list[Outcome]:
+    def modify(
+        self, subscription: Subscription, items: list[tuple[int, Parameters]], stamps: int
+    ) -> Steps[list[Outcome]]:
         """Change items' parameters."""
         self._feed.drain(time.monotonic())
-        outcomes = [self._modify(subscription, item_id, given, stamps) for item_id, given in items]
+        outcomes: list[Outcome] = []
+        for item_id, given in items:
+            outcomes.append(self._modify(subscription, item_id, given, stamps))
+            if not len(outcomes) % AT_ONCE:
+                self._table.changed()
+                yield
         self._table.changed()
         return outcomes
 
@@ -172,7 +198,7 @@ class Monitoring:
         table, single, result = self._table, subscription.singles.get(row), None
         try:
             if isinstance(single, EventItem):
-                single.filter, result = checks.check_event_filter(self._space, given.filter)
+                single.filter, result = checks.check_event_filter(self._space, given.filter, self._limits)
                 single.where = Where(self._space, single.filter.WhereClause)
             else:
                 variable, attribute, value = self._sources.watched(row, single)
@@ -202,6 +228,7 @@ class Monitoring:
         table = self._table
         rows = [subscription.items.get(item_id) for item_id in item_ids]
         started: list[int] = []
+        refused: list[int] = []
         disabled: list[int] = []
         for row in rows:
             if row is None or table.mode[row] == mode:
@@ -209,14 +236,14 @@ class Monitoring:
             single, before = subscription.singles.get(row), int(table.mode[row])
             table.mode[row], table.reporting[row] = mode, mode == REPORTING
             if single is None:
-                table.fed[row] = mode != DISABLED
+                table.fed[row] = mode != DISABLED and not table.denied[row]
             if mode == DISABLED:
                 disabled.append(row)
                 if single is not None:
                     single.clear()
             elif before == DISABLED:
                 if single is None:
-                    started.append(row)
+                    (refused if table.denied[row] else started).append(row)
                 else:
                     single.start()
         gone = np.array(disabled, np.int64)
@@ -224,8 +251,35 @@ class Monitoring:
         table.dirty[gone] = table.held[gone] = False
         table.changed()
         self._feed.start(np.array(started, np.int64))
+        self._feed.refuse(np.array(refused, np.int64))
         self._close_unused()
         return [_CODES.BadMonitoredItemIdInvalid if row is None else GOOD for row in rows]
+
+    def change_user(self, subscription: Subscription, principal: Principal) -> None:
+        """Have items follow another user's rights: what that one may not read says so, and again is read if it may."""
+        self._feed.drain(time.monotonic())
+        subscription.principal = principal
+        table, rows = self._table, subscription.plant_rows()
+        allowed = self._allowed(table.variable[rows], principal)
+        lost, regained = rows[~allowed & ~table.denied[rows]], rows[allowed & table.denied[rows]]
+        table.denied[lost], table.denied[regained] = True, False
+        subscription.log.drop(lost)
+        table.dirty[lost] = table.held[lost] = table.fed[lost] = False
+        lost, regained = lost[table.mode[lost] != DISABLED], regained[table.mode[regained] != DISABLED]
+        table.fed[regained] = True
+        table.changed()
+        self._feed.refuse(lost)
+        self._feed.start(regained)
+        for item in subscription.singles.values():
+            if not isinstance(item, EventItem):
+                item.reread()
+
+    def _allowed(self, variables: NDArray[np.int64], principal: Principal) -> NDArray[np.bool_]:
+        """Return which variables a user may read, shape (n,)."""
+        different, places = np.unique(variables, return_inverse=True)
+        declared = self._space.plant.variables
+        may = [principal.has(declared[number].declaration.read_role) for number in different.tolist()]
+        return np.array(may, np.bool_)[places]
 
     def set_triggering(
         self, subscription: Subscription, triggering: int, add: list[int], remove: list[int]

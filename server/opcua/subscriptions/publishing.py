@@ -58,6 +58,8 @@ class Publisher:
         self._requests: deque[PublishRequest] = deque()
         self._statuses: deque[tuple[int, bytes]] = deque()
         self._stalled_since: float | None = None
+        self.refused = 0
+        """Publish requests that were answered with a ServiceFault."""
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -65,13 +67,17 @@ class Publisher:
     def add(self, request: PublishRequest, now: float) -> None:
         """Queue a publish request, and spend it if something waits for one."""
         if not self.subscriptions and not self._statuses:
-            request.refuse(ua.StatusCodes.BadNoSubscription)
+            self._refuse(request, ua.StatusCodes.BadNoSubscription)
             return
         self._expire(now)
         if len(self._requests) >= max(self._limits.publish_requests, len(self.subscriptions) + 1):
-            self._requests.popleft().refuse(ua.StatusCodes.BadTooManyPublishRequests)
+            self._refuse(self._requests.popleft(), ua.StatusCodes.BadTooManyPublishRequests)
         self._requests.append(request)
         self.serve(now)
+
+    def _refuse(self, request: PublishRequest, status: int) -> None:
+        self.refused += 1
+        request.refuse(status)
 
     def tell(self, subscription: Subscription, status: int) -> None:
         """Queue a StatusChangeNotification of a subscription that is no longer the session's."""
@@ -86,7 +92,7 @@ class Publisher:
                 return
             self._stalled_since = None
             if request.expires <= now:
-                self._requests.popleft().refuse(ua.StatusCodes.BadTimeout)
+                self._refuse(self._requests.popleft(), ua.StatusCodes.BadTimeout)
             elif self._statuses:
                 self._requests.popleft()
                 number, message = self._statuses.popleft()
@@ -104,7 +110,7 @@ class Publisher:
     def release(self) -> None:
         """Refuse what waits once there is nothing that it could be spent on."""
         while self._requests and not self.subscriptions and not self._statuses:
-            self._requests.popleft().refuse(ua.StatusCodes.BadNoSubscription)
+            self._refuse(self._requests.popleft(), ua.StatusCodes.BadNoSubscription)
 
     def look_after(self, now: float) -> None:
         """Expire requests; go on publishing, or close the connection that has not been read from for too long."""
@@ -117,7 +123,7 @@ class Publisher:
     def close(self, status: int) -> None:
         """Refuse every request that waits: the session ends."""
         while self._requests:
-            self._requests.popleft().refuse(status)
+            self._refuse(self._requests.popleft(), status)
 
     def abort(self) -> None:
         """Close the connections that requests came over."""
@@ -139,7 +145,7 @@ class Publisher:
             expired = [request for request in self._requests if request.expires <= now]
             self._requests = deque(request for request in self._requests if request.expires > now)
             for request in expired:
-                request.refuse(ua.StatusCodes.BadTimeout)
+                self._refuse(request, ua.StatusCodes.BadTimeout)
 
     def _send(self, request: PublishRequest, number: int, available: list[int], message: bytes, *, more: bool) -> None:
         body = encoding.publish_response(request.handle, number, available, message, request.results, more=more)

@@ -11,6 +11,7 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.ua.ua_binary import extensionobject_to_binary
 
+from server.opcua.pace import Steps
 from server.opcua.records import MASKS
 from server.opcua.subscriptions import decode
 from server.opcua.subscriptions.checks import RefusedItemError
@@ -23,7 +24,8 @@ _NO_DIAGNOSTICS = b"\x00\x00\x00\x00"
 _NO_FILTER_RESULT = b"\x00\x00\x00"
 _MASKS = {int(stamps): mask for stamps, mask in MASKS.items()}
 
-Handler = Callable[[Subscriptions, Any, bytes], bytes]
+Handler = Callable[[Subscriptions, Any, bytes], bytes | Steps[bytes]]
+"""What may take long comes in steps."""
 
 
 def _statuses(statuses: list[int]) -> bytes:
@@ -48,6 +50,7 @@ def _modify_subscription(service: Subscriptions, session: Any, body: bytes) -> b
     (number, interval, lifetime, keep_alive, most, priority), _ = decode.numbers(body, "<IdIIIB", 0)
     found = service.own(session, number)
     before = found.interval
+    found.counters.modify += 1
     found.revise(interval, keep_alive, lifetime, most, priority)
     if found.interval != before:
         service.start(found)
@@ -66,7 +69,10 @@ def _set_publishing_mode(service: Subscriptions, session: Any, body: bytes) -> b
     statuses: list[int] = []
     for number in numbers:
         try:
-            service.own(session, number).enabled = enabled
+            found = service.own(session, number)
+            found.counters.enable += enabled
+            found.counters.disable += not enabled
+            found.enabled = enabled
             statuses.append(GOOD)
         except ServiceError as error:
             statuses.append(error.code)
@@ -106,22 +112,22 @@ def _filter_result(outcome: Outcome) -> bytes:
     return _NO_FILTER_RESULT if outcome.filter_result is None else extensionobject_to_binary(outcome.filter_result)
 
 
-def _create_items(service: Subscriptions, session: Any, body: bytes) -> bytes:
-    number, stamps, items = decode.creations(body)
+def _create_items(service: Subscriptions, session: Any, body: bytes) -> Steps[bytes]:
+    number, stamps, items = yield from decode.creations(body)
     found = service.own(session, number)
     _something(items)
-    outcomes = service.monitoring.create(found, items, _mask(stamps), session.principal)
+    outcomes = yield from service.monitoring.create(found, items, _mask(stamps), session.principal)
     parts = [
         struct.pack("<IIdI", it.status, it.item_id, it.sampling, it.queue_size) + _filter_result(it) for it in outcomes
     ]
     return b"".join((struct.pack("<i", len(parts)), *parts, _NO_DIAGNOSTICS))
 
 
-def _modify_items(service: Subscriptions, session: Any, body: bytes) -> bytes:
-    number, stamps, items = decode.modifications(body)
+def _modify_items(service: Subscriptions, session: Any, body: bytes) -> Steps[bytes]:
+    number, stamps, items = yield from decode.modifications(body)
     found = service.own(session, number)
     _something(items)
-    outcomes = service.monitoring.modify(found, items, _mask(stamps))
+    outcomes = yield from service.monitoring.modify(found, items, _mask(stamps))
     parts = [struct.pack("<IdI", it.status, it.sampling, it.queue_size) + _filter_result(it) for it in outcomes]
     return b"".join((struct.pack("<i", len(parts)), *parts, _NO_DIAGNOSTICS))
 
@@ -146,6 +152,8 @@ def _set_triggering(service: Subscriptions, session: Any, body: bytes) -> bytes:
     (number, triggering), (add, remove) = decode.numbers(body, "<II", 2)
     found = service.own(session, number)
     _something(add or remove)
+    if len(add) + len(remove) > service.limits.items_per_call:
+        raise ServiceError(_CODES.BadTooManyOperations)
     try:
         added, removed = service.monitoring.set_triggering(found, triggering, add, remove)
     except RefusedItemError as error:

@@ -12,6 +12,7 @@ from asyncua import ua, uamethod
 from asyncua.common.utils import ServiceError
 
 from server import logs
+from server.opcua.diagnostics.counters import Tallies
 from server.opcua.rights import Rights
 from server.opcua.space import PlantAddressSpace
 from server.opcua.subscriptions.feed import Feed
@@ -31,20 +32,23 @@ _CODES = ua.StatusCodes
 _LOOK_AFTER = 0.25
 """How often publish requests are expired and stalled connections looked for, in seconds."""
 _EARLY = 0.0005
-_YIELD_AFTER = 0.005
+_YIELD_AFTER = 0.001
 """How long publishing may keep the event loop from its other work, in seconds."""
 
 
 class Subscriptions:
     """In place of asyncua's SubscriptionService. Everything but `run` returns at once."""
 
-    def __init__(self, space: PlantAddressSpace, rights: Rights, limits: Limits | None = None) -> None:
+    def __init__(
+        self, space: PlantAddressSpace, rights: Rights, limits: Limits | None = None, tallies: Tallies | None = None
+    ) -> None:
         self.limits = limits or Limits()
+        self._tallies = tallies or Tallies()
         self.subscriptions: dict[int, Subscription] = {}
         self.standard_events: dict[int, Any] = {}
         """Generators of RefreshStart and RefreshEnd events; asyncua fills it."""
         self.table = ItemTable(len(space.plant.variables))
-        self.feed = Feed(space.store, self.table, self)
+        self.feed = Feed(space.store, self.table, self, self.limits.poll)
         self.monitoring = Monitoring(space, rights, self.table, self.feed, self.limits)
         self._space = space
         self._publishers: dict[ua.NodeId, Publisher] = {}
@@ -129,6 +133,17 @@ class Subscriptions:
             found = self._publishers[session.session_id] = Publisher(self.limits)
         return found
 
+    def find_publisher(self, session: Any) -> Publisher | None:
+        """Return the publisher of a session, if it has one yet."""
+        return self._publishers.get(session.session_id)
+
+    def user_changed(self, session: Any) -> None:
+        """Have a session's subscriptions be those of its new user (OPC 10000-4 5.7.3)."""
+        publisher = self._publishers.get(session.session_id)
+        for subscription in () if publisher is None else publisher.subscriptions.values():
+            subscription.owner = session.owner
+            self.monitoring.change_user(subscription, session.principal)
+
     def create(self, session: Any) -> Subscription:
         """Make a subscription, still to be revised and started."""
         publisher = self.publisher(session)
@@ -139,8 +154,10 @@ class Subscriptions:
             raise ServiceError(_CODES.BadTooManySubscriptions)
         self._last_id = self._last_id % (2**32 - 1) + 1
         subscription = Subscription(
-            self._last_id, self.table, self.limits, session.session_id, session.owner, self.feed.sampled
-        )
+            self._last_id, self.table, self.limits, session.session_id, session.owner, session.principal,
+            self.feed.sampled,
+        )  # fmt: skip
+        self._tallies.subscriptions += 1
         self.subscriptions[subscription.id] = publisher.subscriptions[subscription.id] = subscription
         return subscription
 
@@ -162,6 +179,7 @@ class Subscriptions:
         return statuses
 
     def _remove(self, subscription: Subscription) -> None:
+        subscription.deleted = True
         self.monitoring.delete(subscription, list(subscription.items))
         del self.subscriptions[subscription.id]
         publisher = self._publishers.get(subscription.session_id)
@@ -198,6 +216,7 @@ class Subscriptions:
             raise ServiceError(_CODES.BadSubscriptionIdInvalid)
         if subscription.owner != session.owner:
             raise ServiceError(_CODES.BadUserAccessDenied)
+        subscription.counters.transfer_requests += 1
         publisher = self.publisher(session)
         if number not in publisher.subscriptions:
             if len(publisher.subscriptions) >= self.limits.subscriptions_per_session:
@@ -209,6 +228,8 @@ class Subscriptions:
                 before.serve(time.monotonic())
             publisher.subscriptions[number] = subscription
             subscription.session_id = session.session_id
+            subscription.counters.transferred_to_same += 1
+            self.monitoring.change_user(subscription, session.principal)  # whose roles may have changed
         subscription.heard()
         if send_initial:
             subscription.resend_values()

@@ -15,8 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 from asyncua import ua
 from asyncua.common.event_objects import EventQueueOverflowEvent
-from asyncua.ua.ua_binary import struct_to_binary
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary, variant_to_binary
 
+from server.opcua.diagnostics.counters import SubscriptionCounters
 from server.opcua.records import SERVER, SOURCE
 from server.opcua.subscriptions.log import OVERFLOW
 from server.opcua.subscriptions.table import DISABLED, ON_STATUS, ON_TIMESTAMP, ItemTable
@@ -27,6 +29,7 @@ class Owner(Protocol):
     """What an item tells that it has something to report, or that a sample waits."""
 
     table: ItemTable
+    counters: SubscriptionCounters
 
     def has_news(self, item: "ValueItem | EventItem") -> None:
         """Note that the item's queue is not empty."""
@@ -70,6 +73,17 @@ class ValueItem:
         """Take note of a change in the journal."""
         self._offer(self._from_row(batch, position), now)
 
+    def reread(self) -> None:
+        """Take the value anew for another user, who may see another, or none."""
+        if self._table.mode[self.row] == DISABLED:
+            return
+        value = self._read()
+        self._held = None
+        if value.StatusCode is not None and value.StatusCode.value == ua.StatusCodes.BadUserAccessDenied:
+            self._queue.clear()
+        if self._passes(value):
+            self._accept(value)
+
     def sample(self, now: float) -> None:
         """Take the sample that waits, at the end of a sampling interval."""
         interval = float(self._table.sampling[self.row])
@@ -95,13 +109,19 @@ class ValueItem:
         while len(self._queue) > self._table.queue_size[self.row]:
             self._discard()
 
-    def take(self, limit: int, room: int) -> tuple[list[bytes], int]:
-        """Remove notifications, at most `limit`, of `room` bytes but for the first; returns them and their size."""
+    def take(self, limit: int, room: int, whole: int, *, first: bool) -> tuple[list[bytes], int]:
+        """Remove notifications, at most `limit` and of `room` bytes; returns them and their size.
+
+        One that does not fit into `whole` bytes, an empty message, is never sent: its status says so in its place.
+        `first` says that the message is empty so far: one is taken in any case.
+        """
         found: list[bytes] = []
         size = 0
         while self._queue and len(found) < limit:
             encoded = self._encode(self._queue[0])
-            if found and size + len(encoded) > room:
+            if len(encoded) > whole:
+                encoded = self._encode(_too_large(self._queue[0]))
+            if (found or not first) and size + len(encoded) > room:
                 break
             self._queue.popleft()
             found.append(encoded)
@@ -134,6 +154,7 @@ class ValueItem:
             del queue[-2]
             marked = -1
         if table.queue_size[self.row] > 1:
+            self._owner.counters.overflows += 1
             status = queue[marked].StatusCode
             value = (0 if status is None else status.value) | OVERFLOW
             queue[marked] = replace(queue[marked], StatusCode=ua.StatusCode(value))
@@ -159,6 +180,25 @@ class ValueItem:
             ServerTimestamp=(value.ServerTimestamp or datetime.now(UTC)) if stamps & SERVER else None,
         )
         return struct.pack("<I", self._table.handle[self.row]) + struct_to_binary(shown)
+
+
+def _too_large(value: ua.DataValue) -> ua.DataValue:
+    """Return what is sent in place of a value that no message can hold."""
+    status = ua.StatusCode(ua.StatusCodes.BadEncodingLimitsExceeded)
+    return replace(value, Value=ua.Variant(None, ua.VariantType.Null), StatusCode=status)
+
+
+def _without_largest(event: bytes, whole: int) -> bytes:
+    """Return an EventFieldList that fits into `whole` bytes: its largest fields are StatusCodes that say why."""
+    fields: Any = struct_from_binary(ua.EventFieldList, Buffer(event))
+    refusal = ua.Variant(ua.StatusCode(ua.StatusCodes.BadEncodingLimitsExceeded), ua.VariantType.StatusCode)
+    sizes = [len(variant_to_binary(one)) for one in fields.EventFields]
+    for place in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
+        fields.EventFields[place] = refusal
+        event = struct_to_binary(fields)
+        if len(event) <= whole:
+            break
+    return event
 
 
 def _exceeds(last: ua.Variant | None, value: ua.Variant | None, deadband: float) -> bool:
@@ -215,6 +255,7 @@ class EventItem:
     def resize(self) -> None:
         """Cut the queue to its size; an EventQueueOverflowEvent will say so where events were lost."""
         while len(self._queue) > self._table.queue_size[self.row]:
+            self._owner.counters.event_overflows += 1
             if self._table.discard_oldest[self.row]:
                 self._queue.popleft()
                 self._lost_before = True
@@ -222,17 +263,23 @@ class EventItem:
                 self._queue.pop()
                 self._lost_after = True
 
-    def take(self, limit: int, room: int) -> tuple[list[bytes], int]:
-        """Remove events, at most `limit`, of `room` bytes but for the first; returns them and their size."""
+    def take(self, limit: int, room: int, whole: int, *, first: bool) -> tuple[list[bytes], int]:
+        """Remove events as notifications of values are removed; fields that fit nowhere give way to a StatusCode."""
         found: list[bytes] = []
         size = 0
         if self._lost_before and limit:
             self._lost_before = False
             found.append(self._overflow())
             size = len(found[0])
-        while self._queue and len(found) < limit and (not found or size + len(self._queue[0]) <= room):
-            found.append(self._queue.popleft())
-            size += len(found[-1])
+        while self._queue and len(found) < limit:
+            event = self._queue[0]
+            if len(event) > whole:
+                event = _without_largest(event, whole)
+            if (found or not first) and size + len(event) > room:
+                break
+            self._queue.popleft()
+            found.append(event)
+            size += len(event)
         if not self._queue and self._lost_after and len(found) < limit:
             self._lost_after = False
             found.append(self._overflow())

@@ -17,7 +17,6 @@ from server.opcua.subscriptions.feed import Feed
 from server.opcua.subscriptions.singles import EventItem, ValueItem
 from server.opcua.subscriptions.subscription import Subscription
 from server.opcua.subscriptions.table import ItemTable
-from server.security.principal import Principal
 from server.store import Batch, now_ticks
 
 
@@ -30,16 +29,14 @@ class Sources:
         self._feed = feed
         self._watched: dict[ValueItem, tuple[Variable | None, ua.ReadValueId, Callable[[], ua.DataValue]]] = {}
 
-    def value_item(
-        self, row: int, owner: Subscription, item: ua.ReadValueId, principal: Principal, variable: Variable | None
-    ) -> ValueItem:
+    def value_item(self, row: int, owner: Subscription, item: ua.ReadValueId, variable: Variable | None) -> ValueItem:
         """Return an item that is fed; `variable` is the String variable whose Value it is."""
 
         def read() -> ua.DataValue:
-            return replace(self._rights.read(item, principal))
+            return replace(self._rights.read(item, owner.principal))
 
         def from_row(batch: Batch, position: int) -> ua.DataValue:
-            if variable is None or item.IndexRange:
+            if variable is None or item.IndexRange or not self._rights.may_read(item, owner.principal):
                 return read()
             bad = bool(batch.statuses[position] & 0x80000000)
             value = None if bad else batch.objects.get(position)
@@ -47,7 +44,10 @@ class Sources:
             return to_data_value(variable, value, status, source, now_ticks())
 
         made = ValueItem(row, owner, read, from_row)
-        follows = self._follow_attribute(item, made) if variable is None else self._follow_journal(variable.id, made)
+        if variable is not None:
+            follows = self._follow_journal(variable.id, made)
+        else:
+            follows = self._poll(made) if self.is_computed(item) else self._follow_attribute(item, made)
         self._watched[made] = (variable, item, read)
 
         def release() -> None:
@@ -57,6 +57,12 @@ class Sources:
         made.release = release
         return made
 
+    def is_computed(self, item: ua.ReadValueId) -> bool:
+        """Whether an attribute is computed when it is read, so that nothing tells of its changes."""
+        node = self._space.get(item.NodeId)
+        attribute = None if node is None else node.attributes.get(item.AttributeId)
+        return attribute is not None and attribute.value_callback is not None
+
     def watched(self, row: int, item: ValueItem | EventItem | None) -> tuple[Variable | None, int, Any]:
         """Return an item's plant variable, attribute, and for other nodes its present Variant."""
         if isinstance(item, ValueItem):
@@ -64,6 +70,15 @@ class Sources:
             return variable, int(what.AttributeId), read().Value
         table: ItemTable = self._feed.table
         return self._space.plant.variables[int(table.variable[row])], int(ua.AttributeIds.Value), None
+
+    def _poll(self, item: ValueItem) -> Callable[[], None]:
+        polled = self._feed.polled
+        polled[item.row] = item
+
+        def detach() -> None:
+            del polled[item.row]
+
+        return detach
 
     def _follow_journal(self, variable: int, item: ValueItem) -> Callable[[], None]:
         watchers = self._feed.watchers

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from asyncua import ua
 
+from server.opcua.diagnostics.counters import SubscriptionCounters
 from server.opcua.subscriptions import encoding
 from server.opcua.subscriptions.limits import Limits
 from server.opcua.subscriptions.log import QueueLog, Samples
 from server.opcua.subscriptions.singles import EventItem, ValueItem
 from server.opcua.subscriptions.table import ItemTable, Rows
 from server.quality import GOOD
+from server.security.principal import Principal
 from server.store import now_ticks
 
 _LAST_SEQUENCE = 2**32 - 1
@@ -29,6 +31,8 @@ class _Room:
 
     count: int
     size: int
+    whole: int
+    """What fits into an empty one (bytes)."""
     values: list[bytes | memoryview] = field(default_factory=list)
     value_count: int = 0
     events: list[bytes] = field(default_factory=list)
@@ -36,6 +40,11 @@ class _Room:
     def took(self, count: int, size: int) -> None:
         self.count -= count
         self.size -= size
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is in it yet."""
+        return not self.value_count and not self.events
 
     @property
     def samples(self) -> int:
@@ -51,14 +60,17 @@ class Subscription:
 
     def __init__(
         self, number: int, table: ItemTable, limits: Limits, session_id: ua.NodeId, owner: object,
-        held: dict[int, ValueItem],
+        principal: Principal, held: dict[int, ValueItem],
     ) -> None:  # fmt: skip
         self.id = number
         self.table = table
         self.session_id = session_id
         self.owner = owner
         """Who made it: it moves to sessions of the same only."""
-        self.log = QueueLog(table)
+        self.principal = principal
+        """Whose rights its items have."""
+        self.counters = SubscriptionCounters()
+        self.log = QueueLog(table, self.counters)
         self.items: dict[int, int] = {}
         """The table's rows by MonitoredItemId."""
         self.singles: dict[int, ValueItem | EventItem] = {}
@@ -70,14 +82,15 @@ class Subscription:
         self.interval = self.due = 0.0
         self.keep_alive = self.lifetime = self.priority = 0
         self.enabled = True
+        self.deleted = False
         self.ready = False
         """A message is due and waits for a publish request."""
         self.ready_since = 0.0
         self._limits = limits
-        self._max_notifications = _UNLIMITED
-        self._idle = self._unheard = 0
+        self.asked_notifications = 0
+        self.idle_cycles = self.unheard_cycles = 0
         self._first = True
-        self._sequence = 1
+        self.next_sequence = 1
         self._retained: OrderedDict[int, bytes] = OrderedDict()
         self._retained_bytes = 0
         self._waiting: dict[int, ValueItem | EventItem] = {}
@@ -96,12 +109,12 @@ class Subscription:
         most = max(1, int(limits.max_keep_alive / self.interval))
         self.keep_alive = min(keep_alive or 10, most)
         self.lifetime = max(3 * self.keep_alive, min(lifetime, max(3, int(limits.max_lifetime / self.interval))))
-        self._max_notifications = max_notifications or _UNLIMITED
+        self.asked_notifications = max_notifications
         self.priority = priority
 
     def heard(self) -> None:
         """Begin the lifetime anew: the client uses the subscription."""
-        self._unheard = 0
+        self.unheard_cycles = 0
 
     def has_news(self, item: ValueItem | EventItem) -> None:
         """Note that an item's queue is not empty."""
@@ -120,25 +133,28 @@ class Subscription:
 
         `heard` says that the session has publish requests.
         """
-        self._unheard = 0 if heard else self._unheard + 1
-        if self._unheard >= self.lifetime:
+        self.unheard_cycles = 0 if heard else self.unheard_cycles + 1
+        if self.unheard_cycles >= self.lifetime:
             return False
         if self.ready:
+            self.counters.late += not heard
             return True
-        self._idle += 1
-        if (self.enabled and self._has_notifications()) or self._first or self._idle >= self.keep_alive:
+        self.idle_cycles += 1
+        if (self.enabled and self._has_notifications()) or self._first or self.idle_cycles >= self.keep_alive:
             self.ready = True
             self.ready_since = ended
+            self.counters.late += not heard
         else:
             self._release_triggered()
         return True
 
     def next_message(self, ceiling: int) -> tuple[bytes, bool]:
         """Return the NotificationMessage to send, and whether there is more; `ceiling` limits its bytes."""
-        self._idle = self._unheard = 0
+        self.idle_cycles = self.unheard_cycles = 0
         self._first = False
+        self.counters.publish_requests += 1
         notifications = self._collect(ceiling) if self.enabled else []
-        message = encoding.notification_message(self._sequence, notifications)
+        message = encoding.notification_message(self.next_sequence, notifications)
         more = False
         if notifications:
             self._retain(message)
@@ -150,7 +166,7 @@ class Subscription:
 
     def status_message(self, status: int) -> bytes:
         """Return a NotificationMessage that tells the client of the subscription's end."""
-        return encoding.notification_message(self._sequence, [encoding.status_change_notification(status)])
+        return encoding.notification_message(self.next_sequence, [encoding.status_change_notification(status)])
 
     @property
     def available(self) -> list[int]:
@@ -169,11 +185,14 @@ class Subscription:
     def republish(self, sequence: int) -> bytes | None:
         """Return a message again; None when it is not available."""
         self.heard()
-        return self._retained.get(sequence)
+        found = self._retained.get(sequence)
+        self.counters.republish_requests += 1
+        self.counters.republish_messages += found is not None
+        return found
 
     def resend_values(self) -> None:
         """Queue the last value of every reporting item that has none queued (OPC 10000-4 5.13.7)."""
-        rows = self._plant_rows()
+        rows = self.plant_rows()
         again = rows[self.table.reporting[rows] & (self.table.queued[rows] == 0)]
         single = self.table.queue_size[again] == 1
         self.table.dirty[again[single]] = True
@@ -195,7 +214,8 @@ class Subscription:
         if len(dirty):
             self.log.append(self._last_of(dirty))
 
-    def _plant_rows(self) -> Rows:
+    def plant_rows(self) -> Rows:
+        """Return the table rows that the journal feeds or would, ascending."""
         if self._stale:
             self._stale = False
             singles = self.singles
@@ -207,7 +227,7 @@ class Subscription:
 
     def _chosen(self) -> Any:
         """Return which plant rows have a change to report and may, shape (plant rows,)."""
-        self._plant_rows()
+        self.plant_rows()
         table, span = self.table, self._span
         return table.dirty[span] & (table.reporting[span] | table.triggered[span])
 
@@ -227,11 +247,14 @@ class Subscription:
 
     def _collect(self, ceiling: int) -> list[bytes]:
         """Take notifications out of the queues; kinds of items take turns in going first, so that none starves."""
-        room = _Room(self._max_notifications, min(ceiling, self._limits.message_bytes) - encoding.MESSAGE_BYTES)
+        size = min(ceiling, self._limits.message_bytes) - encoding.MESSAGE_BYTES
+        room = _Room(self.asked_notifications or _UNLIMITED, size, size)
         takers = (self._take_rows, self._take_log, self._take_singles)
         for step in range(len(takers)):
             takers[(self._turn + step) % len(takers)](room)
         self._turn += 1
+        self.counters.data_changes += room.value_count
+        self.counters.events += len(room.events)
         notifications: list[bytes] = []
         if room.value_count:
             notifications.append(encoding.data_change_notification(room.value_count, room.values))
@@ -268,9 +291,9 @@ class Subscription:
         for row, item in list(self._waiting.items()):
             if not (table.reporting[row] or table.triggered[row]):
                 continue
-            if room.count <= 0 or (room.size <= 0 and (room.value_count or room.events)):
+            if room.count <= 0 or (room.size <= 0 and not room.empty):
                 return
-            found, size = item.take(room.count, room.size)
+            found, size = item.take(room.count, room.size, room.whole, first=room.empty)
             room.took(len(found), size)
             if isinstance(item, EventItem):
                 room.events += found
@@ -283,14 +306,15 @@ class Subscription:
 
     def _retain(self, message: bytes) -> None:
         limits = self._limits
-        self._retained[self._sequence] = message
+        self._retained[self.next_sequence] = message
         self._retained_bytes += len(message)
         while len(self._retained) > limits.retained_messages or (
             self._retained_bytes > limits.retained_bytes and len(self._retained) > 1
         ):
             _, oldest = self._retained.popitem(last=False)
             self._retained_bytes -= len(oldest)
-        self._sequence = 1 if self._sequence == _LAST_SEQUENCE else self._sequence + 1
+            self.counters.discarded_messages += 1
+        self.next_sequence = 1 if self.next_sequence == _LAST_SEQUENCE else self.next_sequence + 1
 
     def forget_single(self, row: int) -> None:
         """Forget an item that is fed one by one."""

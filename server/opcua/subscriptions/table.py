@@ -20,6 +20,7 @@ _COLUMNS = {
     "reporting": "?",
     "triggered": "?",
     "fed": "?",
+    "denied": "?",
     "variable": "i8",
     "builtin": "u1",
     "stamps": "u1",
@@ -44,7 +45,8 @@ _COLUMNS = {
 class ItemTable:
     """Columns of shape (capacity,), rows reused once free; an item is known by its row.
 
-    `fed` rows are of plant variables with a numeric value whose mode is not Disabled: the journal feeds them. Their
+    `fed` rows are of plant variables with a numeric value whose mode is not Disabled: the journal feeds them, unless
+    the session's user may no longer read them (`denied`). Their
     `bits`, `status` and `source` are the last sample that passed the filter; with a queue size of 1 that sample is
     the queue, and `dirty` says that it is to be reported. `held` is a sample that waits for the end of its sampling
     interval, `due` (monotonic seconds).
@@ -57,6 +59,7 @@ class ItemTable:
     reporting: NDArray[np.bool_]
     triggered: NDArray[np.bool_]
     fed: NDArray[np.bool_]
+    denied: NDArray[np.bool_]
     variable: NDArray[np.int64]
     builtin: NDArray[np.uint8]
     stamps: NDArray[np.uint8]

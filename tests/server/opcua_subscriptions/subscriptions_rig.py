@@ -13,6 +13,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
 from address_space import Plant, load_plant
+from server.opcua.pace import completed
 from server.opcua.rights import Rights
 from server.opcua.space import PlantAddressSpace
 from server.opcua.subscriptions.limits import Limits
@@ -126,6 +127,7 @@ class Rig:
         response, handler = SERVICES[kind]
         body = parameters if isinstance(parameters, bytes) else struct_to_binary(parameters)
         answer = handler(self.service, session or self.session, body)
+        answer = answer if isinstance(answer, bytes) else completed(answer)
         return struct_from_binary(getattr(ua, f"{service}Response"), Buffer(response_header(response, 1) + answer))
 
     def subscribe(self, session: FakeSession | None = None, **wanted: Any) -> int:

@@ -79,7 +79,7 @@ async def test_notifications_are_numbered_and_keep_alives_name_the_next(rig: Rig
 async def test_sequence_numbers_wrap_to_1(rig: Rig) -> None:
     number = rig.subscribe()
     rig.create(number, item())
-    rig.service.subscriptions[number]._sequence = 2**32 - 1
+    rig.service.subscriptions[number].next_sequence = 2**32 - 1
     seen: list[int] = []
     for value in (1.0, 2.0):
         rig.write("Press1.Speed", value)

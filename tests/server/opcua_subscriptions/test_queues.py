@@ -17,7 +17,17 @@ from address_space import Plant
 from server.opcua.subscriptions.limits import Limits
 from server.quality import BAD_SENSOR_FAILURE, UNCERTAIN_LAST_USABLE
 from server.store.ticks import EPOCH
-from tests.server.opcua_subscriptions.subscriptions_rig import CODES, GOOD, Rig, changes_of, deadband, item, same
+from tests.server.opcua_subscriptions.subscriptions_rig import (
+    CODES,
+    GOOD,
+    REPORTING,
+    SAMPLING,
+    Rig,
+    changes_of,
+    deadband,
+    item,
+    same,
+)
 
 OVERFLOW = 0x480
 NAMES = ["Press1.Speed", "Press1.Small", "Press2.Single", "Press3.Flag", "Press1.Label"]
@@ -278,3 +288,54 @@ async def test_refused_items_leave_nothing_behind(rig: Rig) -> None:
     assert rig.store.journal.cursors == ()
     assert np.count_nonzero(rig.service.table.fed) == 0
     assert ua.StatusCodes.Good == GOOD
+
+
+async def test_a_string_that_fits_no_message_says_so_instead(rig: Rig) -> None:
+    rig.session.sink.message_limit = 10_000
+    number = rig.subscribe()
+    rig.create(number, item("Press1.Label", 1, queue=10), item("Press1.Speed", 2), item("Press2.Label", 3, queue=10))
+    await rig.messages()
+    rig.write("Press1.Speed", 1.0)
+    for text in ("short", "x" * 20_000, "y" * 6_000, "z" * 6_000):
+        rig.write("Press1.Label", text)
+    rig.write("Press2.Label", "behind")
+    for _ in range(4):
+        rig.publish()
+    await rig.cycle()
+    assert max(len(body) for _, body in rig.session.sink.sent) <= 10_000
+    found = [change for message in rig.answers() for change in changes_of(message)]
+    assert [it.value and it.value[:5] for it in found if it.handle == 1] == ["short", None, "yyyyy", "zzzzz"]
+    assert [it.status for it in found if it.handle == 1] == [0, ua.StatusCodes.BadEncodingLimitsExceeded, 0, 0]
+    assert {it.value for it in found if it.handle in (2, 3)} == {1.0, "behind"}
+
+
+@pytest.mark.parametrize("sampled_only", [False, True])
+async def test_few_notifications_a_message_cost_the_same_however_many_wait(rig: Rig, sampled_only: bool) -> None:
+    """What is taken is cut off the front of the queue: what stays is not looked at again with each message."""
+    samples = 20_000
+    number = rig.subscribe(MaxNotificationsPerPublish=10)
+    other = SAMPLING if sampled_only else REPORTING
+    rig.create(number, item("Press1.Speed", 1, queue=10_000), item("Press2.Speed", 2, queue=10_000, mode=other))
+    target = np.array([rig.id("Press1.Speed"), rig.id("Press2.Speed")])[np.arange(samples) % 2]
+    rig.store.write(target[2:], np.arange(2, samples, dtype=float), 1_000_000)
+    rig.service.feed.drain(0.0)
+    log, table = rig.service.subscriptions[number].log, rig.service.table
+    looked_at = 0
+
+    class Looking(np.ndarray):  # type: ignore[type-arg]
+        def __getitem__(self, key: Any) -> Any:
+            nonlocal looked_at
+            looked_at += np.size(key)
+            return np.asarray(super().__getitem__(key))
+
+    chosen = table.reporting.view(Looking)
+    taken: list[float] = []
+    while log.has(chosen):
+        found = log.take(chosen, 10)
+        assert len(found) <= 10
+        taken += found.bits.view("<f8").tolist()
+    expected = [float(it) for it in range(2, samples) if not (sampled_only and it % 2)]
+    assert taken[-len(expected) :] == expected
+    assert len(log) == (samples // 2 if sampled_only else 0)
+    assert table.queued.sum() == len(log)
+    assert looked_at < 20 * samples
