@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
@@ -123,26 +123,36 @@ class Lanes:
                 self.outbox.boundary = live_after = self.outbox.last_seq
                 self.outbox.release()
                 continue
-            for entry in live:
-                await self._send(send, entry)
-                live_after = entry.seq
+            while live:
+                live_after = await self._send(send, together := self._fitting(live))
+                del live[: len(together)]
             pause = self._backlog_from - self._clock()
             before = self.outbox.boundary + 1
-            backlog = await self.outbox.peek(after=backlog_after, before=before, max_rows=1) if pause <= 0 else []
-            for entry in backlog:
-                self._backlog_from = self._clock() + len(entry.batch) / self._settings.backlog_rate
-                await self._send(send, entry)
-                backlog_after = entry.seq
+            rows = self._entry_rows
+            backlog = await self.outbox.peek(after=backlog_after, before=before, max_rows=rows) if pause <= 0 else []
+            if backlog:
+                together = self._fitting(backlog)
+                rows = sum(len(entry.batch) for entry in together)
+                self._backlog_from = self._clock() + rows / self._settings.backlog_rate
+                backlog_after = await self._send(send, together)
             if not live and not backlog:
                 await self._pause(pause if backlog_after < self.outbox.boundary and pause > 0 else None)
 
-    async def _send(self, send: Send, entry: Entry) -> None:
+    def _fitting(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the first entries, as many as are one to send: else each would take a round trip to the peer."""
+        rows = np.cumsum([len(entry.batch) for entry in entries])
+        return list(entries[: max(1, int(np.count_nonzero(rows <= self._entry_rows)))])
+
+    async def _send(self, send: Send, entries: Sequence[Entry]) -> int:
+        """Send entries as one and remove them; returns the seq of the last."""
+        entry = _joined(entries)
         self._rejected = 0
         if len(entry.batch):
             await send(entry)
         self._context.status.delivered += len(entry.batch) - self._rejected
-        self.outbox.post_acknowledge([entry.seq], self._rejected)
+        self.outbox.post_acknowledge([entry.seq for entry in entries], self._rejected)
         self._show()
+        return entry.seq
 
     def _is_late(self, entry: Entry) -> bool:
         return now_ticks() - entry.time > self._settings.live_delay * TICKS_PER_SECOND
@@ -236,12 +246,30 @@ class Lanes:
         self._show()
 
     def _show(self) -> None:
-        outbox, status = self.outbox, self._context.status
-        lost = self._cursor.lost - self._lost
+        outbox, status, journal = self.outbox, self._context.status, self._context.store.journal
+        # On a full disk nobody reads: what the journal has overwritten meanwhile the cursor does not know of yet.
+        overwritten = max(0, self._cursor.lag - (journal.end - journal.start))
+        lost = self._cursor.lost - self._lost + overwritten
         status.dropped = outbox.dropped - (self._dropped_before or 0) + lost
-        status.queue_depth = outbox.rows + self._in_hand() + self._cursor.lag
+        status.queue_depth = outbox.rows + self._in_hand() + self._cursor.lag - overwritten
         waiting = [moment for moment in (outbox.oldest, self._hand[0][0] if self._hand else None) if moment is not None]
         status.lag = max(0.0, (now_ticks() - min(waiting)) / TICKS_PER_SECOND) if waiting else 0.0
+
+
+def _joined(entries: Sequence[Entry]) -> Entry:
+    """Return entries one after another as one: the last one's seq, the first one's time."""
+    if len(entries) == 1:
+        return entries[0]
+    batches = [entry.batch for entry in entries]
+    columns = ("ids", "bits", "statuses", "source_timestamps")
+    starts = np.cumsum([0, *map(len, batches)]).tolist()
+    objects = {
+        start + row: value
+        for start, batch in zip(starts, batches, strict=False)
+        for row, value in batch.objects.items()
+    }
+    batch = Batch(*(np.concatenate([getattr(batch, name) for batch in batches]) for name in columns), objects)
+    return Entry(entries[-1].seq, batch, entries[0].historical, entries[0].time)
 
 
 def snapshot(store: Store) -> Batch:
