@@ -76,11 +76,12 @@ class Round:
         many, one = client.write_request(setpoints, 2.5), client.write_request(setpoints[:1], 3.5)
         with self._timed("write_1000", server) as add:
             add(1000 * client.pump(many, lambda b: wire.check_write(b, 1000), self.args.seconds, 1))
-        with self._timed("write_1", server) as add:
-            add(client.pump(one, lambda b: wire.check_write(b, 1), self.args.seconds, 1))
         call = client.call_request("Plant.Machine1", "Set", ua.Variant(4.5, ua.VariantType.Double))
-        with self._timed("call", server) as add:
-            add(client.pump(call, wire.check_call, self.args.seconds, 1))
+        for suffix, outstanding in (("", 1), ("_8", 8)):
+            with self._timed(f"write_1{suffix}", server) as add:
+                add(client.pump(one, lambda b: wire.check_write(b, 1), self.args.seconds, outstanding))
+            with self._timed(f"call{suffix}", server) as add:
+                add(client.pump(call, wire.check_call, self.args.seconds, outstanding))
 
     def _notifications(self, server: Server, size: str, layout: Layout) -> None:
         self.step(f"{ITEMS[size]:,} monitored items")
@@ -131,4 +132,4 @@ class Round:
         self.results.shares(key, self.kind, spent[0] / elapsed, spent[1] / elapsed)
 
 
-STEPS = len(STARTS) + 7 + 3
+STEPS = len(STARTS) + 9 + 3

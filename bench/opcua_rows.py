@@ -47,7 +47,9 @@ REQUESTS = (
     Measure("read_1_8", "Reads, 1 value a request, 8 under way", "requests/s", True),
     Measure("write_1000", "Writes, 1,000 set-points a request", "values/s", True, 1_500_000),
     Measure("write_1", "Writes, 1 set-point a request", "requests/s", True),
+    Measure("write_1_8", "Writes, 1 set-point a request, 8 under way", "requests/s", True),
     Measure("call", "Method calls that set a set-point", "calls/s", True, 8_000),
+    Measure("call_8", "Method calls that set a set-point, 8 under way", "calls/s", True),
 )
 MEASURES = (
     *REQUESTS,

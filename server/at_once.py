@@ -7,6 +7,7 @@ right) is left to `SetPoints`, which does it one by one and says what was wrong.
 import asyncio
 import math
 import sqlite3
+import struct
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from server.ports import Source, StoreFed
 from server.security.principal import Principal
 from server.state import State
 from server.store import Store, now_ticks
-from server.store.store import VALUE_DTYPES
+from server.store.store import VALUE_DTYPES, VALUE_FORMATS
 
 _NOT_IN_COLUMNS = (BuiltinType.String, BuiltinType.DateTime)
 
@@ -35,6 +36,26 @@ class Column:
     high: NDArray[Any]
     positions: NDArray[np.int64]
 
+    @classmethod
+    def made(
+        cls, builtin: BuiltinType, ids: Sequence[int], limits: Sequence[tuple[Any, Any]], positions: NDArray[np.int64]
+    ) -> "Column":
+        """Return a column of these ids, with (least, greatest) values."""
+        dtype = VALUE_DTYPES[builtin]
+        low, high = (np.array(ends, dtype) for ends in zip(*limits, strict=True))
+        return cls(builtin, np.array(ids, np.int64), low, high, positions)
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """The only set-point of a request, for the way without arrays: id, machine (path), limits, and how it is packed."""
+
+    id: int
+    machine: str
+    low: float
+    high: float
+    form: struct.Struct
+
 
 @dataclass(slots=True)
 class PutPlan:
@@ -45,6 +66,8 @@ class PutPlan:
     machines: tuple[str, ...]
     paths: tuple[tuple[int, tuple[str, ...]], ...]
     """Built-in type and paths of each column: how the state names them."""
+    single: Single | None = None
+    """Where `count` is 1."""
     layout: int | None = None
     """The number under which the state knows `paths`; None until it does."""
 
@@ -76,18 +99,16 @@ class AtOnce:
         columns: list[Column] = []
         for builtin in np.unique(types):
             positions = np.flatnonzero(types == builtin)
-            dtype = VALUE_DTYPES[BuiltinType(builtin)]
             chosen = positions.tolist()
-            ids = np.array([variables[position].id for position in chosen], np.int64)
-            low = np.array([limits[position][0] for position in chosen], dtype)
-            high = np.array([limits[position][1] for position in chosen], dtype)
-            columns.append(Column(BuiltinType(builtin), ids, low, high, positions))
+            ids = [variables[position].id for position in chosen]
+            columns.append(Column.made(BuiltinType(builtin), ids, [limits[it] for it in chosen], positions))
         paths = tuple(
             (int(column.builtin), tuple(variables[position].path for position in column.positions.tolist()))
             for column in columns
         )
         machines = dict.fromkeys(self._plant.owner(variable).path for variable in variables)
-        return PutPlan(len(variables), tuple(columns), tuple(machines), paths)
+        single = _single(columns[0], next(iter(machines))) if len(variables) == 1 else None
+        return PutPlan(len(variables), tuple(columns), tuple(machines), paths, single)
 
     def put(
         self,
@@ -116,6 +137,38 @@ class AtOnce:
             return False  # the long way tries again, and says what is wrong
         for column, given in zip(plan.columns, values, strict=True):
             self._store.write(column.ids, given, now if stamps is None else stamps[column.positions])
+        return True
+
+    def put_one(
+        self,
+        plan: PutPlan,
+        single: Single,
+        value: float,
+        stamp: int | None,
+        principal: Principal,
+        origin: str,
+        action: str | None = None,
+    ) -> bool:
+        """Do as `put` with a plan of one set-point, its `single`, and without arrays."""
+        lock = self._locks.get(single.machine)
+        if lock is not None and lock.locked():
+            return False
+        if not single.low <= value <= single.high:
+            return False
+        now = now_ticks()
+        if plan.layout is None:
+            plan.layout = self._state.new_layout(plan.paths)
+            if plan.layout is None:
+                return False
+        when = now if stamp is None else stamp
+        try:
+            packed = single.form.pack(value)
+            who = (now, principal.name, origin)
+            if not self._state.keep_put(plan.layout, who, action, packed, when.to_bytes(8, "little")):
+                return False
+        except (sqlite3.Error, struct.error, OverflowError):
+            return False
+        self._store.write_one(single.id, value, when)
         return True
 
     def _keep(
@@ -157,6 +210,11 @@ class AtOnce:
             return -math.inf, math.inf
         source = self._sources.get(machine.source)
         return source.takes(variable) if isinstance(source, StoreFed) else None
+
+
+def _single(column: Column, machine: str) -> Single:
+    form = struct.Struct("<" + VALUE_FORMATS[column.builtin])
+    return Single(int(column.ids[0]), machine, column.low[0].item(), column.high[0].item(), form)
 
 
 def _of_type(builtin: BuiltinType, low: float, high: float) -> tuple[Any, Any]:

@@ -7,8 +7,6 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
-
 from address_space.model import Command, Machine, Plant, Role, Variable
 from server import logs, quality
 from server.at_once import AtOnce, PutPlan
@@ -18,7 +16,6 @@ from server.security.principal import Principal
 from server.setpoints import SetPoints, source_of
 from server.state import AuditRecord, State
 from server.store import Store, now_ticks
-from server.store.store import VALUE_DTYPES
 
 log = logs.get(__name__)
 
@@ -85,9 +82,10 @@ class Commands:
                 check(command)
         except CommandError:
             return False
-        column = np.array(values[:1], VALUE_DTYPES[plan.columns[0].builtin])
+        if plan.single is None:
+            return False
         action = json.dumps([path, *arguments])
-        return self.at_once.put(plan, [column], None, principal, origin, action)
+        return self.at_once.put_one(plan, plan.single, values[0], None, principal, origin, action)
 
     def _short_way(self, command: Command | None, principal: Principal) -> PutPlan | None:
         if command is None or command.declaration.name in self._handlers or command.declaration.sets is None:
@@ -167,7 +165,7 @@ class Commands:
             fault = CommandError(quality.BAD_UNEXPECTED_ERROR, f"{type(error).__name__}: {error}")
             raise fault from error
         finally:
-            await self._audit(principal, origin, action, arguments, fault)
+            await self.audit(principal, origin, action, arguments, fault)
 
     async def _dispatch(
         self, command: Command, values: tuple[Any, ...], principal: Principal, origin: str
@@ -207,9 +205,10 @@ class Commands:
             message = f"{command.path} was sent, but {variable.path} did not follow within {declaration.within:g} s"
             raise CommandError(quality.BAD_TIMEOUT, message) from None
 
-    async def _audit(
+    async def audit(
         self, principal: Principal, origin: str, action: str, arguments: Sequence[Any], fault: CommandError | None
     ) -> None:
+        """Log and record what was done, or refused; returns once the record is on the disk."""
         self._tell(principal, origin, action, fault)
         await self._keep([self._record(principal, origin, action, arguments, fault)])
 

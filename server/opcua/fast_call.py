@@ -13,14 +13,13 @@ from server.opcua.methods import PlantMethods
 from server.opcua.wire import CALL_RESPONSE, Request, response_header
 from server.ports import CommandError
 from server.security.principal import Principal
+from server.store.store import VALUE_FORMATS
 
 MAX_KNOWN = 4096
 _ONE = b"\x01\x00\x00\x00"
 _FORMATS = {
-    BuiltinType.Boolean: "<?", BuiltinType.SByte: "<b", BuiltinType.Byte: "<B", BuiltinType.Int16: "<h",
-    BuiltinType.UInt16: "<H", BuiltinType.Int32: "<i", BuiltinType.UInt32: "<I", BuiltinType.Int64: "<q",
-    BuiltinType.UInt64: "<Q", BuiltinType.Float: "<f", BuiltinType.Double: "<d",
-}  # fmt: skip
+    builtin: struct.Struct("<" + form) for builtin, form in VALUE_FORMATS.items() if builtin is not BuiltinType.DateTime
+}
 _NO_DIAGNOSTICS = bytes(4)
 
 
@@ -94,9 +93,9 @@ def _arguments(rest: bytes, at: int, command: Command) -> list[Any] | None:
         if form is None or rest[at : at + 1] != argument.type.to_bytes(1, "little"):
             return None
         try:
-            (value,) = struct.unpack_from(form, rest, at + 1)
+            (value,) = form.unpack_from(rest, at + 1)
         except struct.error:
             return None
         values.append(value)
-        at += 1 + struct.calcsize(form)
+        at += 1 + form.size
     return values if at == len(rest) else None

@@ -17,7 +17,7 @@ from asyncua import ua
 from numpy.typing import NDArray
 
 from address_space.model import BuiltinType, Role, Variable
-from server.at_once import PutPlan
+from server.at_once import PutPlan, Single
 from server.commands import Commands
 from server.opcua.attributes import NAMESPACE
 from server.opcua.records import SERVER, SOURCE, STATUS, VALUE
@@ -55,6 +55,13 @@ class Template:
     values: tuple[NDArray[np.int64], ...]
     stamps: NDArray[np.int64] | None
     tail: bytes
+    single: tuple[Single, int] | None
+    """What a request for one set-point writes, and where its value stands."""
+
+    def columns(self, given: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        """Return the values in a request's bytes, by column of the plan."""
+        pairs = zip(self.values, self.plan.columns, strict=True)
+        return [_column(given[places], column.builtin) for places, column in pairs]
 
 
 class _UnfitError(Exception):
@@ -85,11 +92,15 @@ class WriteTemplates:
             stamps = given[template.stamps].view("<i8").ravel()
             if stamps.min() <= 0 or stamps.max() > _LAST_TICKS:
                 return None
-        columns = [
-            _column(given[places], column.builtin)
-            for places, column in zip(template.values, template.plan.columns, strict=True)
-        ]
-        if not self._commands.at_once.put(template.plan, columns, stamps, principal, origin):
+        put = self._commands.at_once
+        if template.single is not None:
+            plan, (single, place) = template.plan, template.single
+            (value,) = single.form.unpack_from(rest, place)
+            stamp = None if stamps is None else int(stamps[0])
+            done = put.put_one(plan, single, value, stamp, principal, origin)
+        else:
+            done = put.put(template.plan, template.columns(given), stamps, principal, origin)
+        if not done:
             return None
         return response_header(WRITE_RESPONSE, request.handle) + template.tail
 
@@ -151,6 +162,7 @@ class WriteTemplates:
             tuple(_places([values[position] for position in column.positions.tolist()]) for column in plan.columns),
             _places([(stamp, 8) for stamp in stamps]) if stamps else None,
             count.to_bytes(4, "little") + bytes(4 * count) + _EMPTY,
+            None if plan.single is None else (plan.single, values[0][0]),
         )
 
     def _variable(self, rest: bytes, at: int) -> tuple[Variable, int]:

@@ -96,10 +96,22 @@ class Journal:
             for row, value in objects.items():
                 self._objects[self.end + row] = value
                 self._object_positions.append(self.end + row)
+        self._advance(count)
+
+    def _advance(self, count: int) -> None:
         self.end += count
         while self._object_positions and self._object_positions[0] < self.start:
             del self._objects[self._object_positions.popleft()]
         self._wake()
+
+    def append_one(self, id_: int, bits: int, status: int, timestamp: int) -> None:
+        """Append a row without a String."""
+        at = self.end % self.rows
+        self._ids[at] = id_
+        self._bits[at] = bits
+        self._statuses[at] = status
+        self._timestamps[at] = timestamp
+        self._advance(1)
 
     def read(self, start: int, count: int) -> Batch:
         """Copy `count` rows from position `start`, which must be held."""

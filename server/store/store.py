@@ -1,6 +1,7 @@
 """The columnar store: one record array a built-in type, each record the binary form of its DataValue."""
 
 import math
+import struct
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +31,24 @@ VALUE_DTYPES: dict[BuiltinType, str] = {
     BuiltinType.DateTime: "<i8",
     BuiltinType.String: "O",
 }
+VALUE_FORMATS: dict[BuiltinType, str] = {
+    BuiltinType.Boolean: "?",
+    BuiltinType.SByte: "b",
+    BuiltinType.Byte: "B",
+    BuiltinType.Int16: "h",
+    BuiltinType.UInt16: "H",
+    BuiltinType.Int32: "i",
+    BuiltinType.UInt32: "I",
+    BuiltinType.Int64: "q",
+    BuiltinType.UInt64: "Q",
+    BuiltinType.Float: "f",
+    BuiltinType.Double: "d",
+    BuiltinType.DateTime: "q",
+}
+"""The same types for `struct` (little-endian), String apart."""
+_RECORDS = {int(builtin): struct.Struct(f"<BB{form}Iqq") for builtin, form in VALUE_FORMATS.items()}
+_AFTER_VALUE = 20
+"""Bytes of a record behind its value: StatusCode and two timestamps."""
 _WITH_VALUE = 0x0F
 """Encoding mask of a DataValue: value, StatusCode, source and server timestamp (OPC 10000-6 5.2.2.17)."""
 _WITHOUT_VALUE = 0x0E
@@ -58,6 +77,8 @@ class Store:
         self.received = np.full(count, -np.inf)
         """When each variable was last written, in seconds of the monotonic clock, shape (variables,)."""
         self._tables: dict[int, NDArray[Any]] = {}
+        self._raw: dict[int, memoryview] = {}
+        """The bytes of each table."""
         for builtin in np.unique(self._type_of):
             ids = np.flatnonzero(self._type_of == builtin)
             self._row_of[ids] = np.arange(len(ids))
@@ -66,6 +87,9 @@ class Store:
             table["variant"] = builtin
             table["status"] = BAD_WAITING_FOR_INITIAL_DATA
             self._tables[int(builtin)] = table
+            if not table.dtype.hasobject:
+                raw: Any = table.view(np.uint8)
+                self._raw[int(builtin)] = memoryview(raw)
         self._initialise()
 
     def __len__(self) -> int:
@@ -130,6 +154,21 @@ class Store:
         self._known[ids] = True
         self.received[ids] = time.monotonic()
         self.journal.append(ids, bits, status, source, objects)
+
+    def write_one(self, id_: int, value: float, source_timestamp: int) -> None:
+        """Set one Good value of a type other than String: what `write` does, without arrays of one element.
+
+        Raises struct.error or OverflowError, and changes nothing, when the value is none of its variable's type.
+        """
+        builtin, now = int(self._type_of[id_]), now_ticks()
+        record = _RECORDS[builtin]
+        packed = record.pack(_WITH_VALUE, builtin, value, 0, source_timestamp, now)
+        at = int(self._row_of[id_]) * record.size
+        self._raw[builtin][at : at + record.size] = packed
+        self._known[id_] = True
+        self.received[id_] = time.monotonic()
+        bits = int.from_bytes(packed[2 : record.size - _AFTER_VALUE], "little")
+        self.journal.append_one(id_, bits, 0, source_timestamp)
 
     def set_status(self, ids: Ids, status: int) -> None:
         """Change the status of variables and nothing else: the value and its source timestamp stay."""

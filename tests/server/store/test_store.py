@@ -1,5 +1,6 @@
 """The store: any writes equal a plain dict, and its records are the bytes that asyncua would send."""
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,14 +99,15 @@ def zero(builtin: BuiltinType) -> Any:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Any]:
-    """Batches as (machine, type) rows, and changes of status between them."""
+    """Batches as (machine, type) rows, single values, and changes of status between them."""
     place = st.tuples(st.sampled_from("AB"), st.sampled_from(BuiltinType))
     row = place.flatmap(
         lambda at: st.tuples(st.just(at), VALUES[at[1]], st.integers(0, LAST_TICK), st.sampled_from(STATUSES))
     )
     batch = st.lists(row, max_size=12)
     status = st.tuples(st.lists(place, max_size=6, unique=True), st.sampled_from(STATUSES))
-    return draw(st.lists(batch | status, max_size=8))
+    single = row.filter(lambda one: one[0][1] is not BuiltinType.String).map(lambda one: [(*one[:3], 0), ...])
+    return draw(st.lists(batch | single | status, max_size=8))
 
 
 @given(histories())
@@ -124,8 +126,12 @@ def test_any_history_equals_the_model(plant: Plant, history: list[Any]) -> None:
             model.set_status(places, status, before.__getitem__)
             store.set_status(np.array(places, np.int64), status)
             continue
-        rows = [(number(at), value, stamp, status) for at, value, stamp, status in step]
+        alone = bool(step) and step[-1] is ...
+        rows = [(number(at), value, stamp, status) for at, value, stamp, status in step[: -1 if alone else None]]
         model.write(rows)
+        if alone:
+            store.write_one(*rows[0][:3])
+            continue
         values = np.empty(len(rows), object)
         values[:] = [row[1] for row in rows]
         columns = [np.array([row[i] for row in rows], dtype) for i, dtype in ((0, "i8"), (2, "i8"), (3, "u4"))]
@@ -173,6 +179,15 @@ def test_record_is_the_data_value_on_the_wire(plant: Plant, builtin: BuiltinType
         assert (decoded.Value.Value, decoded.StatusCode.value) == (None, status)
     else:
         assert record.tobytes() == expected
+
+
+@pytest.mark.parametrize(("name", "value"), [("Byte", 256), ("Int16", 1.5), ("UInt64", -1), ("Double", "1")])
+def test_a_single_value_of_another_type_changes_nothing(plant: Plant, name: str, value: Any) -> None:
+    store, target = Store(plant, 16), int(ids(plant, f"A.{name}")[0])
+    before, end = store.read(target), store.journal.end
+    with pytest.raises((struct.error, OverflowError)):
+        store.write_one(target, value, 1000)
+    assert (store.read(target), store.journal.end) == (before, end)
 
 
 def test_records_cannot_be_changed_from_outside(plant: Plant) -> None:
