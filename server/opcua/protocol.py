@@ -115,6 +115,8 @@ class PlantProtocol(OPCUAProtocol):
         self._at = 0
         if not self._scheduled:
             self._go_on()
+        elif len(self._buffer) > self._limits.read_ahead:
+            self._read_on(False)  # or the event loop goes on reading: dozens of times, before the next turn comes
 
     def _go_on(self) -> None:
         """Answer requests for one turn; what is left waits for the next."""

@@ -141,6 +141,28 @@ async def test_a_flood_leaves_others_their_turn(plantree: Plantree, path: str, m
         assert max(after - before for before, after in itertools.pairwise(turns)) <= most
 
 
+async def test_a_flood_of_large_requests_waits_in_the_network(plantree: Plantree) -> None:
+    """An event loop of uvloop reads dozens of times in a row, unless it is stopped."""
+    count = 300
+    async with raw(plantree) as flooder:
+        (protocol,) = plantree.opcua._binary.clients
+        flood = chunks(flooder, flooder.read_request([SPEED] * 1000), count)
+
+        def take() -> int:
+            return sum(flooder.receive()[0] > 0 for _ in range(count))
+
+        answers = asyncio.gather(asyncio.to_thread(take))
+        most_held = fed = 0
+        while fed < len(flood):
+            while not protocol._paused and fed < len(flood):
+                protocol.data_received(flood[fed : fed + 60_000])
+                fed += 60_000
+                most_held = max(most_held, len(protocol._buffer) - protocol._at)
+            await asyncio.sleep(0)
+        assert await answers == [count]
+        assert most_held <= plantree.opcua.limits.read_ahead + 60_000
+
+
 @pytest.mark.parametrize("path", [SPEED, "Plant.Press1.Label"], ids=["fast", "slow"])
 async def test_who_floods_and_reads_nothing_is_bounded_and_cut_off(plantree: Plantree, path: str) -> None:
     limits = {"write_buffer": 50_000, "read_ahead": 20_000, "stalled": 0.5}
