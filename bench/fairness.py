@@ -24,6 +24,8 @@ from bench.wire import WireError
 LAYOUT = Layout(machines=110, values=100, setpoints=1)
 _INTERVAL, _RATE = 100.0, 10.0
 """Publishing interval (ms), and how often a second every item changes."""
+_QUEUE = 10
+"""Values that an item holds: the driver and the publishing intervals are not in step."""
 _VICTIM_READS = 10
 _NUISANCES = {
     "flood": "one that reads 1 value a request, 2,000 requests ahead",
@@ -109,7 +111,7 @@ def _share(server: Server, sessions: int, items: int, seconds: float, found: _Re
             client = stack.enter_context(server.connect(user=False))
             subscription = Subscription(client, _INTERVAL)
             first = session * items // 10 % (len(paths) - items)
-            subscription.monitor(paths[first : first + items], queue=1)
+            subscription.monitor(paths[first : first + items], queue=_QUEUE)
             subscribed.append((client, subscription))
         listening = _Listening(subscribed)
         server.process.steer(changing=len(paths), rate=_RATE)
