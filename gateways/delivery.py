@@ -1,6 +1,7 @@
 """How changes reach a peer that must lose nothing: journal, outbox, two lanes; live ones at once, what waited after."""
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from typing import NoReturn, Self
 import numpy as np
 
 from address_space.model import BuiltinType
-from gateways.outbox import Entry, Outbox
+from gateways.outbox import Entry, Outbox, joined
 from gateways.settings import OutboxSettings
 from server import logs
 from server.ports import GatewayContext
@@ -60,6 +61,10 @@ class Lanes:
         self._lost = 0
         self._hand: deque[tuple[int, Batch]] = deque()
         """Read from the cursor (when, in ticks), not in the outbox yet."""
+        self._hand_lock = asyncio.Lock()
+        """What is in hand goes one way: into the outbox, or past a full disk to the peer."""
+        self._disk_full = False
+        self._passed = asyncio.Event()
         self._writing: tuple[Future[int], int] | None = None
         self._arrived = asyncio.Event()
         self._dropped_before: int | None = None
@@ -110,7 +115,7 @@ class Lanes:
 
         What is in the outbox at the call is backlog. Live entries go first; between them at most one of the backlog,
         oldest first, at most `backlog_rate` rows/s on average. An entry is removed once `send` has returned; the one
-        that fails stays and comes again in the next call.
+        that fails stays and comes again in the next call. What a full disk does not take goes from memory.
         """
         self.outbox.release()
         self.outbox.boundary = self.outbox.last_seq
@@ -123,6 +128,7 @@ class Lanes:
                 self.outbox.boundary = live_after = self.outbox.last_seq
                 self.outbox.release()
                 continue
+            idle = not live and not await self._send_past_the_disk(send)
             while live:
                 live_after = await self._send(send, together := self._fitting(live))
                 del live[: len(together)]
@@ -135,7 +141,7 @@ class Lanes:
                 rows = sum(len(entry.batch) for entry in together)
                 self._backlog_from = self._clock() + rows / self._settings.backlog_rate
                 backlog_after = await self._send(send, together)
-            if not live and not backlog:
+            if idle and not backlog:
                 await self._pause(pause if backlog_after < self.outbox.boundary and pause > 0 else None)
 
     def _fitting(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -145,7 +151,7 @@ class Lanes:
 
     async def _send(self, send: Send, entries: Sequence[Entry]) -> int:
         """Send entries as one and remove them; returns the seq of the last."""
-        entry = _joined(entries)
+        entry = joined(entries)
         self._rejected = 0
         if len(entry.batch):
             await send(entry)
@@ -153,6 +159,23 @@ class Lanes:
         self.outbox.post_acknowledge([entry.seq for entry in entries], self._rejected)
         self._show()
         return entry.seq
+
+    async def _send_past_the_disk(self, send: Send) -> bool:
+        """Send what is in hand and cannot be written; returns whether there was something."""
+        if not self._disk_full:
+            return False
+        async with self._hand_lock:
+            if not self._disk_full or not self._hand:
+                return False
+            time, batch = self._hand[0]
+            self._rejected = 0
+            await send(Entry(self.outbox.last_seq, batch, historical=False, time=time))
+            self._hand.popleft()
+        self._context.status.delivered += len(batch) - self._rejected
+        self._lost -= self._rejected  # counted as dropped with what the journal has lost
+        self._passed.set()
+        self._show()
+        return True
 
     def _is_late(self, entry: Entry) -> bool:
         return now_ticks() - entry.time > self._settings.live_delay * TICKS_PER_SECOND
@@ -184,15 +207,17 @@ class Lanes:
             raise RuntimeError("the outbox is not filled any more")
 
     async def _fill(self) -> None:
-        """Move rows from the journal to the outbox; on a full disk the journal holds them until there is room."""
+        """Move rows from the journal to the outbox; on a full disk the journal holds them meanwhile."""
         while True:
             try:
-                await self._write_hand()
+                async with self._hand_lock:
+                    await self._write_hand()
                 await self._expire()
             except sqlite3.Error as error:
                 self._disk_failed(error)
-                await asyncio.sleep(_RETRY_S)
+                await self._retry()
                 continue
+            self._disk_full = False
             self._show()
             try:
                 async with asyncio.timeout(_LOOK_S):  # wait_for may swallow a cancellation on Python 3.11
@@ -219,6 +244,17 @@ class Lanes:
             if self._hand:
                 self._hand.popleft()
             self._arrived.set()
+
+    async def _retry(self) -> None:
+        """Wait a while, or until a connected peer has taken what is in hand: the next rows then."""
+        self._passed.clear()
+        self._disk_full = True
+        if not self._hand:
+            self._put_in_hand(self._cursor.read(self._entry_rows))
+        self._arrived.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETRY_S):
+                await self._passed.wait()
 
     async def _expire(self) -> None:
         oldest = self.outbox.oldest
@@ -254,22 +290,6 @@ class Lanes:
         status.queue_depth = outbox.rows + self._in_hand() + self._cursor.lag - overwritten
         waiting = [moment for moment in (outbox.oldest, self._hand[0][0] if self._hand else None) if moment is not None]
         status.lag = max(0.0, (now_ticks() - min(waiting)) / TICKS_PER_SECOND) if waiting else 0.0
-
-
-def _joined(entries: Sequence[Entry]) -> Entry:
-    """Return entries one after another as one: the last one's seq, the first one's time."""
-    if len(entries) == 1:
-        return entries[0]
-    batches = [entry.batch for entry in entries]
-    columns = ("ids", "bits", "statuses", "source_timestamps")
-    starts = np.cumsum([0, *map(len, batches)]).tolist()
-    objects = {
-        start + row: value
-        for start, batch in zip(starts, batches, strict=False)
-        for row, value in batch.objects.items()
-    }
-    batch = Batch(*(np.concatenate([getattr(batch, name) for batch in batches]) for name in columns), objects)
-    return Entry(entries[-1].seq, batch, entries[0].historical, entries[0].time)
 
 
 def snapshot(store: Store) -> Batch:

@@ -7,6 +7,10 @@ from typing import Any
 from address_space.model import Variable
 
 
+class ObserveError(Exception):
+    """A plane cannot be read; str() is one clear sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One sample of one variable as a plane shows it.

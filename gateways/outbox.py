@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from address_space.model import Plant
 from gateways.outbox_file import Entry, OutboxFile
 from server.store import Batch
 
-__all__ = ["Entry", "Outbox"]
+__all__ = ["Entry", "Outbox", "joined"]
 
 _MOST_AT_ONCE = 16  # jobs a transaction: what they write must fit into the file's reserve
 _END = 1 << 62
@@ -162,6 +164,27 @@ class Outbox:
         except (OSError, sqlite3.Error):
             return  # it stays remembered as delivered; who wants to append is told of the full disk
         self._totals = self._file.totals
+
+
+def joined(entries: Sequence[Entry]) -> Entry:
+    """Return entries one after another as one: the last one's seq, the first one's time."""
+    if len(entries) == 1:
+        return entries[0]
+    batches = [entry.batch for entry in entries]
+    starts = np.cumsum([0, *map(len, batches)]).tolist()
+    objects = {
+        start + row: value
+        for start, batch in zip(starts, batches, strict=False)
+        for row, value in batch.objects.items()
+    }
+    together = Batch(
+        np.concatenate([batch.ids for batch in batches]),
+        np.concatenate([batch.bits for batch in batches]),
+        np.concatenate([batch.statuses for batch in batches]),
+        np.concatenate([batch.source_timestamps for batch in batches]),
+        objects,
+    )
+    return Entry(entries[-1].seq, together, entries[0].historical, entries[0].time)
 
 
 def _finish(job: _Job, result: Any, error: Exception | None) -> None:

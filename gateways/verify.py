@@ -13,7 +13,6 @@ from rich.table import Table
 
 from address_space import Plant
 from gateways.agreement import Agreement, Truth, agree
-from gateways.delivery import snapshot
 from gateways.observing import Observation, Plane
 from gateways.remote import Peer, RemotePlant
 from server import composition
@@ -35,7 +34,10 @@ async def compare(
     only: Sequence[str] = (),
     console: Console | None = None,
 ) -> list[Agreement]:
-    """Follow the server over OPC UA and look at every enabled gateway meanwhile; raises StartError, OSError."""
+    """Follow the server over OPC UA and look at every enabled gateway meanwhile.
+
+    Raises StartError, ObserveError, OSError, and ValueError for what a plane shows and nobody can read.
+    """
     observers = [
         (name, observer)
         for name, observer in _OBSERVERS.items()
@@ -45,7 +47,7 @@ async def compare(
     store = Store(plant, settings.journal_rows)
     remote = RemotePlant(plant, store, _peer(settings, user))
     truth: list[Observation] = []
-    cursor = store.journal.cursor("verify")
+    cursor = store.journal.cursor("verify")  # now: what stands in the store before the first answer is no sample
     following = asyncio.create_task(remote.run())
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=console or Console(quiet=True), transient=True) as progress:
@@ -65,6 +67,8 @@ async def compare(
             await asyncio.gather(following, return_exceptions=True)
             cursor.close()
     known = Truth(truth)
+    if unseen := {variable.path for variable in plant.variables} - known.paths:
+        raise ConnectionError(f"OPC UA has not shown {len(unseen)} variables, {min(unseen)} among them")
     return [agree(plant, known, plane) for plane in planes]
 
 
@@ -92,7 +96,6 @@ async def _first(following: "asyncio.Task[None]", work: Awaitable[Any]) -> Any:
 
 
 async def _collect(store: Store, cursor: Any, truth: list[Observation]) -> None:
-    truth += _observations(store, snapshot(store))
     while True:
         await cursor.wait()
         truth += _observations(store, cursor.read(max_rows=store.journal.rows))

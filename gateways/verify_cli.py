@@ -44,6 +44,7 @@ def _verify(args: argparse.Namespace, settings: Any) -> int:
     logs.configure("error", settings.log.format)
     from rich.console import Console  # noqa: PLC0415  with asyncua a second that no other subcommand should pay
 
+    from gateways.observing import ObserveError  # noqa: PLC0415
     from gateways.verify import compare, show  # noqa: PLC0415
 
     console = Console()
@@ -51,7 +52,7 @@ def _verify(args: argparse.Namespace, settings: Any) -> int:
     password = _password(args.user)
     try:
         found = asyncio.run(compare(plant, settings, (args.user, password), args.seconds, args.only, console))
-    except (StartError, OSError, ValueError, TimeoutError) as error:
+    except (StartError, ObserveError, OSError, ValueError, TimeoutError) as error:
         sys.stderr.write(f"error: {error or 'the server did not answer in time'}\n")
         return CANNOT
     if not found:

@@ -14,17 +14,13 @@ from gateways.modbus.addresses import Addresses, Place
 from gateways.modbus.lock import lock_file
 from gateways.modbus.mapping import ORDERS, RegisterMap, from_wire, reorder, shown, unit_id
 from gateways.modbus.settings import ModbusSettings
-from gateways.observing import Observation, Plane
+from gateways.observing import Observation, ObserveError, Plane
 from server.quality import BAD_USER_ACCESS_DENIED
 
 _MOST = 125
 _TRIES = 100
 _STATUS = slice(0, 4)
 _TIME = slice(4, 12)
-
-
-class ObserveError(Exception):
-    """The gateway cannot be read; str() is one clear sentence."""
 
 
 async def observe(

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from address_space.model import BuiltinType, Plant, Variable
 from gateways.mqtt import uns
-from gateways.mqtt.connection import Connection, Incoming, Options
+from gateways.mqtt.connection import Connection, Incoming, MqttError, Options
 from gateways.mqtt.endpoint import parse
 from gateways.mqtt.layouts import CLASSES
 from gateways.mqtt.mapping import object_topics, read_back
 from gateways.mqtt.settings import MqttSettings
 from gateways.mqtt.sparkplug_read import rebirth_request
 from gateways.mqtt.tls import client_context
-from gateways.observing import Observation, Plane
+from gateways.observing import Observation, ObserveError, Plane
 from server.quality import BAD_NO_DATA, GOOD
 from server.store import now_ticks
 
@@ -34,25 +34,18 @@ async def observe(
     """Subscribe for some seconds and return a plane for each layout that is published.
 
     `url` and `ca` are of a reader's credential where it is another one than the gateway's, as it is for the embedded
-    broker; with the layout sparkplug it must be allowed to publish there. Raises MqttError when the broker cannot be
+    broker; with the layout sparkplug it must be allowed to publish there. Raises ObserveError when the broker cannot be
     reached, ValueError for a payload that cannot be read back.
     """
     endpoint = settings.endpoint if url is None else parse(url)
     if endpoint is None:
         raise ValueError("name the URL of a reader: the embedded broker lets in users of Plantree only")
     tls = client_context(ca or settings.ca, settings.certificate, settings.key) if endpoint.tls else None
-    seen: list[Incoming] = []
     options = Options(endpoint, f"{settings.client_id}-verify", "3.1.1" if settings.endpoint is None else "5", tls)
-    connection = Connection(options, None, seen.append)
-    await connection.open()
     try:
-        await connection.subscribe([("#", 1)])
-        if "sparkplug" in settings.layouts:
-            # Births are not retained: without one only what changes would be seen.
-            await connection.publish([rebirth_request(settings.sparkplug, now_ticks())])
-        await asyncio.sleep(seconds)
-    finally:
-        await connection.close()
+        seen = await _listen(settings, options, seconds)
+    except MqttError as error:
+        raise ObserveError(f"the broker cannot be asked: {error}") from error
     planes: list[Plane] = []
     if "factory" in settings.layouts:
         planes.append(_factory(plant, settings, seen))
@@ -64,6 +57,21 @@ async def observe(
             decode: Callable[..., Plane] = module.observed
             planes.append(decode(plant, settings, [(message.topic, message.payload) for message in seen]))
     return planes
+
+
+async def _listen(settings: MqttSettings, options: Options, seconds: float) -> list[Incoming]:
+    seen: list[Incoming] = []
+    connection = Connection(options, None, seen.append)
+    await connection.open()
+    try:
+        await connection.subscribe([("#", 1)])
+        if "sparkplug" in settings.layouts:
+            # Births are not retained: without one only what changes would be seen.
+            await connection.publish([rebirth_request(settings.sparkplug, now_ticks())])
+        await asyncio.sleep(seconds)
+    finally:
+        await connection.close()
+    return seen
 
 
 def _factory(plant: Plant, settings: MqttSettings, seen: list[Incoming]) -> Plane:

@@ -265,6 +265,31 @@ async def test_a_full_disk_stops_the_cursor_and_loses_nothing_of_the_journal(
     assert "never retrieved" not in caplog.text
 
 
+async def test_a_full_disk_does_not_stop_what_a_connected_peer_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "_RETRY_S", 0.02)
+    rig = Rig(tmp_path)
+    peer = rig.peer()
+    async with rig.lanes:
+        await rig.stored(len(rig.store))
+        async with delivering(rig, peer):
+            await peer.until(lambda: len(peer.speeds()) == 1)
+            before = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # no file may grow
+            try:
+                rig.write(*range(300))
+                await peer.until(lambda: len(peer.speeds()) == 301)
+                assert "outbox cannot be written" in rig.status.last_error
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            rig.write(300)
+            await peer.until(lambda: len(peer.speeds()) == 302)
+            await until(lambda: not rig.status.queue_depth)
+    assert peer.speeds()[1:] == list(map(float, range(301)))
+    assert (rig.status.delivered, rig.status.dropped) == (len(rig.store) + 301, 0)
+
+
 async def test_the_status_says_what_waits_and_for_how_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "_LOOK_S", 0.02)
     rig = Rig(tmp_path)

@@ -28,7 +28,7 @@ class CuttingProxy:
         self.cuts = 0
         """Connections cut; so many bytes of each had passed."""
         self.passed: list[int] = []
-        self._random = random.Random(7)
+        self._random = random.Random(7)  # noqa: S311  no secret
         self._ending = threading.Event()
         self._threads = [threading.Thread(target=self._accept, name="proxy")]
 

@@ -34,6 +34,8 @@ class Observer:
         self._subscription = Subscription(self._client, INTERVAL_MS)
         self._subscription.monitor([variable.path for variable in plant.variables], QUEUE)
         self._bodies: list[bytes] = []
+        self._latest = (0, 0)
+        """How many bodies were looked at, and the newest source timestamp in the last of them."""
         self._ending = threading.Event()
         self._seen = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer")
@@ -41,7 +43,7 @@ class Observer:
     def __enter__(self) -> Self:
         """Start; returns once the present values have come: from now on every change is seen."""
         self._thread.start()
-        assert self._seen.wait(10), "the observer has seen nothing"
+        assert self._seen.wait(60), "the observer has seen nothing"
         return self
 
     def __exit__(
@@ -52,18 +54,19 @@ class Observer:
     def stop(self) -> None:
         """End it; what it has stays."""
         self._ending.set()
-        self._thread.join(10)
+        self._thread.join(60)
         self._client.close()
 
     def wait_dead(self) -> None:
         """Wait until it has taken the last byte of a server that is dead."""
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def latest(self) -> int:
         """Return the newest source timestamp of the last notification (ticks)."""
-        times = self._decode(self._bodies[-1]).times
-        return int(times.max()) if len(times) else 0
+        if (count := len(self._bodies)) != self._latest[0]:
+            self._latest = count, int(self._decode(self._bodies[-1]).times.max(initial=0))
+        return self._latest[1]
 
     def samples(self) -> Samples:
         """Return all that it saw, in order; an overflow of an item's queue raises AssertionError."""

@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import re
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime
@@ -21,6 +23,9 @@ from tests.gateways.mqtt.mosquitto_rig import Mosquitto
 from tests.process_rig import wait_until
 from tests.system.samples import TICKS_PER_MS, Samples
 
+_TAIL = 1 << 18  # bytes: several messages of a machine's hundred samples
+_TIME = re.compile(rb'"SourceTimestamp":"([^"]+)"')
+
 
 class Subscriber:
     """mosquitto_sub that writes what comes to a file, with a session that the broker keeps; a context manager.
@@ -37,7 +42,7 @@ class Subscriber:
     def __enter__(self) -> Self:
         with self._file.open("wb") as out:
             self._process = subprocess.Popen(self._command, stdout=out, stderr=subprocess.STDOUT)
-        wait_until(lambda: b"SUBACK" in self._file.read_bytes(), "mosquitto_sub has subscribed")
+        wait_until(lambda: b"SUBACK" in self._file.read_bytes(), "mosquitto_sub has subscribed", 60)
         return self
 
     def __exit__(
@@ -45,6 +50,13 @@ class Subscriber:
     ) -> None:
         self._process.kill()
         self._process.wait(10)
+
+    def newest(self) -> int:
+        """Return the newest source timestamp of the last messages that have arrived (ticks), 0 for none."""
+        with self._file.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            found = _TIME.findall(file.read())
+        return max((_ticks(text.decode()) for text in found), default=0)
 
     def arrivals(self, plant: Plant) -> tuple[Samples, NDArray[np.int64]]:
         """Return the samples of delta frames in the order of their arrival, and when each arrived (ticks)."""

@@ -1,7 +1,7 @@
 """The server is killed in an outage of its peers and started again."""
 
 import signal
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,30 +15,37 @@ from tests.system.samples import Samples
 
 pytestmark = [needs_mosquitto, needs_victoria]
 
-BEFORE_S = AFTER_S = 10.0
+BEFORE_S = 5.0
+DURABLE_S = 1.0
+"""A sample is on the disk within some 50 ms, by an SSD; what is younger when the process dies may die with it."""
 
 
-@pytest.mark.timeout(120)
-def test_nothing_that_was_seen_is_lost_when_the_server_is_killed_in_an_outage(tmp_path: Path) -> None:
+@pytest.mark.timeout(300)
+def test_nothing_that_was_seen_is_lost_when_the_server_is_killed_in_an_outage(
+    tmp_path: Path, measured: Callable[[str], None]
+) -> None:
     with Rig(tmp_path) as rig:
         rig.stop_peers()
-        time.sleep(BEFORE_S)  # the outage itself
+        rig.let_pass(BEFORE_S)
         rig.server.stop(signal.SIGKILL)
         killed = now_ticks()
         rig.observers[0].wait_dead()
         seen = rig.observers[0].samples()
-        time.sleep(AFTER_S)  # the server's own outage
         rig.server.start()
         rig.observe()
         rig.start_peers()
-        until = rig.finish(within=60)
-        sent = rig.sent(until)
-        counts = rig.count(sent, until)
-        rig.show("killed in an outage", counts)
+        until = rig.finish()
+        everything = rig.sent(until)
+        young = (everything.times > killed - DURABLE_S * TICKS_PER_SECOND) & (everything.times <= killed)
+        old = rig.count(everything.where(~young), until)
+        counts = rig.count(everything, until)
+        rig.show(measured, "killed in an outage", counts)
         youngest = (killed - int(seen.times.max())) / TICKS_PER_SECOND
         before = Samples.joined([seen]).within(rig.began, killed)
-        print(f"{len(before):,} seen before the kill, the youngest {1000 * youngest:.0f} ms old then")
+        measured(
+            f"killed in an outage: {len(before):,} seen before the kill, the youngest {1000 * youngest:.0f} ms old then"
+        )
         assert len(before) > 0.9 * BEFORE_S * 10_000
-        assert [found.lost for found in counts.values()] == [0, 0]
+        assert [found.lost for found in old.values()] == [0, 0]
         assert [found.wrong for found in counts.values()] == [0, 0]
         assert [rig.dropped(gateway) for gateway in GATEWAYS] == [0, 0]
