@@ -14,7 +14,7 @@ from address_space.model import Feed
 from bench.peers.steering import Steering
 from server import logs
 from server.assembly import Plantree
-from server.settings import HttpSettings, LogSettings, OpcUaSettings, Settings
+from server.settings import HistorianSettings, HttpSettings, LogSettings, OpcUaSettings, Settings
 from server.store import now_ticks
 
 
@@ -33,6 +33,7 @@ async def main() -> None:
         opcua=OpcUaSettings(host="127.0.0.1", port=args.port, allow_none=True),
         http=HttpSettings(port=0),
         log=LogSettings(level="error"),
+        historian=HistorianSettings(enabled=False),  # no peer keeps history; what that costs is in bench.history
     )
     plantree = Plantree(settings)
     steering = Steering()

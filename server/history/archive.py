@@ -36,6 +36,8 @@ class Archive:
         self.rows = 0
         self.lock = threading.RLock()
         """Held by whoever writes."""
+        self.closing = threading.Event()
+        """Set when long work is to end where it is."""
         self.head = Head()
         self._head_rows = head_rows
         self._sealed_at = time.monotonic()

@@ -24,6 +24,8 @@ _NEAR = 64
 class EmbeddedHistorian:
     """A `Historian` in one file; `open` makes it."""
 
+    editable = True
+
     def __init__(self, archive: Archive, plant: Plant, retention: Retention) -> None:
         self.archive = archive
         self._ages = upkeep.ages(plant, retention)
@@ -109,7 +111,8 @@ class EmbeddedHistorian:
         return Stats(self.archive.rows, self._bytes, len(self.archive.head), self._pruned)
 
     async def close(self) -> None:
-        """Let go of the file and the threads."""
+        """Let go of the file and the threads; upkeep goes on with the next start."""
+        self.archive.closing.set()
         for threads in (self._readers, self._upkeep, self._writer):
             await asyncio.to_thread(threads.shutdown, wait=True)
         await asyncio.to_thread(self.archive.close)

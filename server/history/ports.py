@@ -8,11 +8,28 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from server.quality import BAD_NO_COMMUNICATION, BAD_UNEXPECTED_ERROR
 from server.store import Batch
+
+BAD_HISTORY_OPERATION_UNSUPPORTED = 0x8072_0000
 
 
 class HistoryError(Exception):
-    """The historian cannot do what is asked; the text says why."""
+    """The historian cannot do what is asked; the text says why, `status` is the StatusCode to answer."""
+
+    status = BAD_UNEXPECTED_ERROR
+
+
+class UnsupportedError(HistoryError):
+    """What is asked is nothing that the backend ever does."""
+
+    status = BAD_HISTORY_OPERATION_UNSUPPORTED
+
+
+class UnreachableError(HistoryError):
+    """The backend is elsewhere, and does not answer."""
+
+    status = BAD_NO_COMMUNICATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +164,12 @@ class Stats:
 
 
 class Historian(Protocol):
-    """What keeps samples; `variable` is `Variable.id` of its plant. What is awaited leaves the event loop free."""
+    """What keeps samples; `variable` is `Variable.id` of its plant. What is awaited leaves the event loop free.
+
+    `editable` says whether samples may be changed; else `update`, `delete` and their like raise UnsupportedError.
+    """
+
+    editable: bool
 
     async def append(self, batch: Batch) -> None:
         """Keep rows of the journal; returns once they survive the process."""

@@ -41,7 +41,7 @@ def read(archive: Archive, variable: int, start: int, end: int, seconds: int) ->
     missing = max(start - start % width, kept_to)
     if missing < end:
         samples = archive.read(ReadRequest(variable, missing, end + width))
-        more, rows = _roll(samples, archive.keys[variable][1], width)
+        more, rows = roll(samples, archive.keys[variable][1], width)
         chosen = (more >= start) & (more < end)
         starts, table = np.concatenate((starts, more[chosen])), np.concatenate((table, rows[chosen]))
     return Rollup(starts, table["count"].astype(np.int64), table["least"], table["most"], table["mean"])
@@ -59,6 +59,8 @@ def bring_up_to_date(archive: Archive, now: int, oldest: int) -> int:
     while first < upto:
         until = min(first + _DAY_TICKS, upto)
         for at in range(0, len(archive.keys), _AT_ONCE):
+            if archive.closing.is_set():
+                return first
             _store(archive, [
                 (int(archive.numbers[variable]), _of_variable(archive, variable, first, until))
                 for variable in range(at, min(at + _AT_ONCE, len(archive.keys)))
@@ -101,10 +103,10 @@ def _of_variable(archive: Archive, variable: int, first: int, until: int) -> _Ro
     builtin = archive.keys[variable][1]
     if builtin is BuiltinType.String:
         return np.zeros(0, np.int64), np.zeros(0, _ROW)
-    return _roll(archive.read(ReadRequest(variable, first, until)), builtin, MINUTE * TICKS_PER_SECOND)
+    return roll(archive.read(ReadRequest(variable, first, until)), builtin, MINUTE * TICKS_PER_SECOND)
 
 
-def _roll(samples: Samples, builtin: BuiltinType, width: int) -> _Rolled:
+def roll(samples: Samples, builtin: BuiltinType, width: int) -> _Rolled:
     """Return the start (ticks) and the figures of each interval that has Good numbers."""
     values = floats(samples, builtin)
     good = is_good(samples.statuses) & np.isfinite(values)

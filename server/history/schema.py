@@ -35,6 +35,7 @@ INSERT INTO facts VALUES ('version', 1), ('pruned', 0), ('rolled', 0) ON CONFLIC
 def connect(file: Path) -> sqlite3.Connection:
     """Open the database, made when missing. FULL: what was answered survives a loss of power, not only `kill -9`."""
     database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    file.chmod(0o600)
     database.execute("PRAGMA page_size = 8192")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")

@@ -33,6 +33,8 @@ def prune(archive: Archive, ages_: list[float], retention: Retention, now: int) 
     for age, numbers in by_age.items():
         cutoff = min(now - int(age * TICKS_PER_SECOND), rolled)
         for at in range(0, len(numbers), _AT_ONCE):
+            if archive.closing.is_set():
+                break
             removed += _remove_older(archive, numbers[at : at + _AT_ONCE], cutoff)
     removed += _remove_strangers(archive, now - int(longest * TICKS_PER_SECOND))
     if retention.max_bytes:
@@ -46,7 +48,8 @@ def compact(archive: Archive) -> int:
     """Put small blocks that lie beside each other together; returns how many went."""
     sql = "SELECT number FROM blocks WHERE rows < 1024 GROUP BY number HAVING count(*) >= ?"
     crowded = archive.reader().execute(sql, (MANY_SMALL,)).fetchall()
-    return sum(_compact_one(archive, number) for (number,) in crowded if archive.is_known(number))
+    known = (number for (number,) in crowded if archive.is_known(number))
+    return sum(_compact_one(archive, number) for number in known if not archive.closing.is_set())
 
 
 def size(archive: Archive) -> int:
@@ -106,7 +109,7 @@ def _remove_strangers(archive: Archive, cutoff: int) -> int:
 def _remove_surplus(archive: Archive, most: int) -> int:
     """Remove the blocks that were made first until the database is small enough."""
     removed = 0
-    while (bytes_ := size(archive)) > most:
+    while (bytes_ := size(archive)) > most and not archive.closing.is_set():
         (blocks,) = archive.reader().execute("SELECT count(*) FROM blocks").fetchone()
         some = 1 + int(blocks * (1 - most / bytes_) / 2)  # blocks differ in size: half of what it seems, and again
         where = "id IN (SELECT id FROM blocks ORDER BY id LIMIT ?)"

@@ -12,8 +12,10 @@ process.stdout.write = process.stderr.write.bind(process.stderr);
 
 const opcua = await import("node-opcua");
 const crypto = await import("node-opcua-crypto");
+const { alarmOperations } = await import("./alarms.mjs");
 const { dump, dumpNodeset, plain, statusName, walk } = await import("./nodes.mjs");
 const { subscriptionOperations } = await import("./subscriptions.mjs");
+const { historyOperations } = await import("./history.mjs");
 
 const connections = new Map();
 let lastConnection = 0;
@@ -225,7 +227,7 @@ const operations = {
     },
 };
 
-Object.assign(operations, subscriptionOperations(get));
+Object.assign(operations, alarmOperations(get, tell), subscriptionOperations(get), historyOperations(get));
 
 function get(number) {
     const connection = connections.get(number);

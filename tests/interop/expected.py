@@ -12,6 +12,12 @@ MANDATORY, OPTIONAL = "ns=0;i=78", "ns=0;i=80"
 PROPERTY_TYPE, FOLDER_TYPE, BASE_OBJECT_TYPE, ENUMERATION = "ns=0;i=68", "ns=0;i=61", "ns=0;i=58", "ns=0;i=29"
 BASE_DATA_VARIABLE, ANALOG_UNIT_RANGE = "ns=0;i=63", "ns=0;i=17570"
 OBJECTS, SERVER = "ns=0;i=85", "ns=0;i=2253"
+HAS_HISTORY, HISTORY_TYPE, AGGREGATES_TYPE = "ns=0;i=56", "ns=0;i=2318", "ns=0;i=11187"
+HISTORY = {
+    "Stepped": 1, "ExceptionDeviation": 11, "ExceptionDeviationFormat": 890, "MinTimeInterval": 290,
+    "StartOfArchive": 294, "StartOfOnlineArchive": 294, "ServerTimestampSupported": 1, "MaxTimeStoredValues": 290,
+}  # fmt: skip
+AGGREGATES = {"TreatUncertainAsBad": 1, "PercentDataBad": 3, "PercentDataGood": 3, "UseSlopedExtrapolation": 1}
 RANGE, EU_INFORMATION, ARGUMENT, LOCALIZED_TEXT = "ns=0;i=884", "ns=0;i=887", "ns=0;i=296", "ns=0;i=21"
 NAMEPLATE_TYPES = {"Manufacturer": 21, "Model": 21, "ComponentName": 21, "YearOfConstruction": 5}  # others: String, 12
 
@@ -28,11 +34,12 @@ class Expected:
 
 
 class ExpectedNodes(dict[str, Expected]):
-    """Every node of a plant by NodeId."""
+    """Every node of a plant by NodeId; with `history` as a server with a historian shows them."""
 
-    def __init__(self, plant: Plant) -> None:
+    def __init__(self, plant: Plant, *, history: bool = False) -> None:
         super().__init__()
         self.plant = plant
+        self.history = history
         for enumeration in plant.enumerations.values():
             node = self._add(enumeration.name, "DataType", enumeration.name, IsAbstract=False)
             node.references |= {(HAS_SUBTYPE, False, ENUMERATION)}
@@ -88,7 +95,8 @@ class ExpectedNodes(dict[str, Expected]):
             data_type = f"ns=2;s={declaration.enumeration.name}"
         node = self._add(
             path, "Variable", declaration.name, Description=declaration.description, DataType=data_type, ValueRank=-1,
-            AccessLevel=0x43 if declaration.writable else 0x01, Historizing=False,
+            AccessLevel=(0x43 if declaration.writable else 0x01) | (0x0C if self.history else 0),
+            Historizing=self.history,
         )  # fmt: skip
         analog = declaration.unit is not None
         node.references.add((HAS_TYPE, True, ANALOG_UNIT_RANGE if analog else BASE_DATA_VARIABLE))
@@ -97,6 +105,21 @@ class ExpectedNodes(dict[str, Expected]):
         for key, kind in (("EURange", RANGE), ("EngineeringUnits", EU_INFORMATION)) if analog else ():
             self._property(path, key, kind, -1)
             self._rule(f"{path}.{key}", MANDATORY, in_type=in_type)
+        if self.history and not in_type:
+            self._historical(path)
+
+    def _historical(self, path: str) -> None:
+        top, below = f"{path}.HA Configuration", f"{path}.HA Configuration.AggregateConfiguration"
+        for parent, child, link, kind in ((path, top, HAS_HISTORY, HISTORY_TYPE),
+                                          (top, below, HAS_COMPONENT, AGGREGATES_TYPE)):  # fmt: skip
+            name = child.rpartition(".")[2]
+            node = self._add(child, "Object", name, EventNotifier=0)
+            node.attributes["BrowseName"] = f"0:{name}"
+            node.references.add((HAS_TYPE, True, kind))
+            self._link(parent, child, link)
+        for parent, properties in ((top, HISTORY), (below, AGGREGATES)):
+            for name, number in properties.items():
+                self._property(parent, name, f"ns=0;i={number}", -1)
 
     def _method(self, parent: str, command: CommandDeclaration, *, in_type: bool) -> None:
         path = f"{parent}.{command.name}"

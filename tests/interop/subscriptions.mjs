@@ -4,7 +4,7 @@ import * as opcua from "node-opcua";
 
 export const subscriptionOperations = (get) => ({
     // request: "CreateSubscription"; parameters as node-opcua's constructor takes them, {$type: "DataChangeFilter", ...}
-    // for what is an extension object. Returns the response as plain JSON; a ServiceFault is an error.
+    // for what is an extension object, {$node: "i=85"} and {$date: "2026-03-01"}. Returns the response as plain JSON; a ServiceFault is an error.
     async service({ connection, request, parameters }) {
         const made = new opcua[`${request}Request`](typed(parameters));
         return simple(await get(connection).session.performMessageTransaction(made));
@@ -32,6 +32,8 @@ export const subscriptionOperations = (get) => ({
 function typed(value) {
     if (Array.isArray(value)) return value.map(typed);
     if (value === null || typeof value !== "object") return value;
+    if (value.$node) return opcua.resolveNodeId(value.$node);
+    if (value.$date) return new Date(value.$date);
     const { $type, ...fields } = Object.fromEntries(Object.entries(value).map(([key, field]) => [key, typed(field)]));
     return $type ? new opcua[$type](fields) : fields;
 }

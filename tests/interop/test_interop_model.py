@@ -21,7 +21,7 @@ def plant() -> Plant:
 
 @pytest.fixture(scope="module")
 def expected(plant: Plant) -> ExpectedNodes:
-    return ExpectedNodes(plant)
+    return ExpectedNodes(plant, history=True)
 
 
 @pytest.fixture(scope="module")

@@ -92,6 +92,8 @@ def with_interpolated_bounds(data: Data, intervals: Intervals) -> Regions:
 def _pieces(data: Data, intervals: Intervals) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp]]:
     first, last = intervals.lows[0], intervals.highs[-1]
     inside = data.stamps[(data.stamps > first) & (data.stamps < last)]
-    points = np.unique(np.concatenate((inside, intervals.lows, intervals.highs[-1:])))
+    points = np.concatenate((inside, intervals.lows, intervals.highs[-1:]))
+    points.sort(kind="stable")  # two sorted runs: much faster than np.unique, which hashes
+    points = points[np.append(points[1:] != points[:-1], True)]
     starts = points[:-1]
     return starts, points[1:], np.searchsorted(intervals.lows, starts, "right") - 1

@@ -39,9 +39,13 @@ _VALUES: dict[str, tuple[Any, ua.VariantType]] = {
 }
 
 
-async def publish(space: PlantAddressSpace) -> None:
+_EDITS = tuple(f"{what}Capability" for what in ("InsertData", "ReplaceData", "UpdateData", "DeleteRaw", "DeleteAtTime"))
+
+
+async def publish(space: PlantAddressSpace, *, editable: bool) -> None:
     """Set the properties, and list the aggregates; after the standard nodes are there."""
-    for name, (value, kind) in _VALUES.items():
+    for name, (offered, kind) in _VALUES.items():
+        value = offered if editable or not name.endswith(_EDITS) else False
         nodeid = ua.NodeId(getattr(_IDS, name))
         status = await space.write_attribute_value(nodeid, ua.AttributeIds.Value, ua.DataValue(ua.Variant(value, kind)))
         status.check()

@@ -1,4 +1,4 @@
-"""HistoricalDataConfiguration of every variable, made when a client asks for it (OPC 10000-11 5.2.2, OPC 10000-13 4.2)."""
+"""HistoricalDataConfiguration of every variable, made when a client asks for it (OPC 10000-11 5.2.2, -13 4.2)."""
 
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false
@@ -15,6 +15,7 @@ from server.opcua import attributes as attrs
 from server.opcua.attributes import Attributes, node_id, qualified
 from server.opcua.history.policy import HistoryPolicy
 from server.opcua.nodes import HAS_COMPONENT, HAS_PROPERTY, HAS_TYPE, reference
+from server.security.principal import Principal
 from server.store import from_ticks
 
 CONFIGURATION = "HA Configuration"
@@ -61,12 +62,13 @@ class HistoryNodes:
     policy: HistoryPolicy
     oldest: Callable[[str], int | None]
     kept: Callable[[str], float]
+    editable: bool = True
 
     def amend(self, attributes: Attributes, declaration: VariableDeclaration) -> None:
         """Say of a variable that it has history, and who may read and change it."""
         ids = ua.AttributeIds
         access = attrs.READ_WRITE if declaration.writable else attrs.READ_ONLY
-        level = attrs.attribute(access | HISTORY_READ | HISTORY_WRITE, _V.Byte)
+        level = attrs.attribute(access | HISTORY_READ | (HISTORY_WRITE if self.editable else 0), _V.Byte)
         attributes |= {
             ids.AccessLevel: level,
             ids.UserAccessLevel: level,
@@ -74,8 +76,16 @@ class HistoryNodes:
         }
         permissions = attrs.permissions_of(declaration)
         permissions[self.policy.read_role] |= _READ_HISTORY
-        permissions[self.policy.write_role] |= _CHANGE_HISTORY
+        if self.editable:
+            permissions[self.policy.write_role] |= _CHANGE_HISTORY
         attributes[ids.RolePermissions] = attrs.role_permissions(permissions)
+
+    def kept_from(self, declaration: VariableDeclaration, principal: Principal) -> int:
+        """Return the bits of AccessLevel that a principal does not have."""
+        if not principal.has(declaration.read_role):
+            return HISTORY_READ | HISTORY_WRITE
+        bits = 0 if principal.has(self.policy.read_role) else HISTORY_READ
+        return bits if principal.has(self.policy.write_role) else bits | HISTORY_WRITE
 
     def identifiers(self, variable: str) -> Iterator[str]:
         """Yield the identifiers of what hangs on a variable."""

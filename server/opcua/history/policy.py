@@ -1,9 +1,8 @@
 """Which variables have history, how their values are to be read between samples, and who may read and change it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from address_space.model import BuiltinType, Feed, MachineType, Role, VariableDeclaration
+from address_space.model import BuiltinType, Feed, Role, VariableDeclaration
 from server.history.aggregates import Configuration
 
 _CONTINUOUS = (BuiltinType.Float, BuiltinType.Double)
@@ -24,8 +23,3 @@ class HistoryPolicy:
         measured = declaration.feed in (Feed.SOURCE, Feed.COMPUTED)
         stepped = declaration.type not in _CONTINUOUS or not measured
         return replace(DEFAULTS, stepped=stepped)
-
-
-def retention_by_type(types: Mapping[str, MachineType], given: Mapping[str, float]) -> dict[str, float]:
-    """Return retention (s) by type name from what was configured; raises KeyError for a type that there is not."""
-    return {name: given[name] for name in given if types[name]}

@@ -22,13 +22,15 @@ from server.history.aggregates import (
 )
 from server.history.ports import join
 from server.history.rollups import floats
-from server.opcua.history import answers
+from server.opcua.history import answers, rolled
 from server.store.store import VALUE_DTYPES
 from server.store.ticks import TICKS_PER_SECOND
 
 _AROUND = 256
 """Samples read on both sides of an interval: those next to it may be Bad."""
-_DAY = 86_400 * TICKS_PER_SECOND
+_SPAN = 3600 * TICKS_PER_SECOND
+"""How much time is looked at first; then more or less, so that it holds some number of samples, which fit a cache."""
+_FEW, _MANY = 50_000, 200_000
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _BY_ROW = ("Interpolative", "Start", "End", "StartBound", "EndBound")
 """Aggregates that give back values as they are, where these are not drawn as lines: so of Strings too."""
@@ -63,23 +65,47 @@ def fits(aggregate: Aggregate, variable: Variable, configuration: Configuration)
 
 
 async def read(historian: Historian, wanted: ProcessedRead, room: int, most: int) -> Page:
-    """Return the next page: at most `most` values and about `room` bytes; a day of samples at a time is looked at."""
+    """Return the next page: at most `most` values and about `room` bytes.
+
+    Where the samples are gone, what can be said from the roll-ups is said from those.
+    """
     count = max(1, min(most, room // _size(wanted)))
     sign = -1 if wanted.end < wanted.start else 1
     parts: list[bytes] = []
     done = 0
-    start = wanted.start
+    start, span = wanted.start, _SPAN
     while start != wanted.end and done < count:
-        step = min(count - done, max(1, _DAY // wanted.width)) * wanted.width
+        step = min(count - done, max(1, span // wanted.width)) * wanted.width
+        gone = _without_samples(historian, wanted, start, sign)
+        step = min(step, abs(gone) or step)
         until = min(start + step, wanted.end) if sign > 0 else max(start - step, wanted.end)
         intervals = split(start, until, wanted.width)
-        low, high = int(intervals.lows[0]), int(intervals.highs[-1])
-        samples = await _with_neighbours(historian, wanted.variable.id, low, high)
-        parts.append(await asyncio.to_thread(_encoded, wanted, samples, intervals))
+        if gone > 0:
+            found = await rolled.compute(historian, wanted.variable.id, wanted.aggregate.name, intervals)
+            parts.append(_as_declared(wanted, found))
+        else:
+            low, high = int(intervals.lows[0]), int(intervals.highs[-1])
+            samples = await _with_neighbours(historian, wanted.variable.id, low, high)
+            parts.append(await asyncio.to_thread(_encoded, wanted, samples, intervals))
+            span = span * 4 if len(samples) < _FEW else span // 2 if len(samples) > _MANY else span
         done += len(intervals)
         start = until
     rest = None if start == wanted.end else replace(wanted, start=start)
     return Page(answers.data(b"".join(parts), done), rest)
+
+
+def _without_samples(historian: Historian, wanted: ProcessedRead, start: int, sign: int) -> int:
+    """Return for how much time (ticks) from `start` on the roll-ups have the say; negative: for how much they do not.
+
+    0 means that they have no say at all.
+    """
+    oldest = historian.oldest(wanted.variable.id)
+    if oldest is None or not rolled.fits(wanted.aggregate.name, wanted.start, wanted.width):
+        return 0
+    whole = (oldest - start) // wanted.width if sign > 0 else (start - oldest) // wanted.width
+    if sign > 0:
+        return max(whole, 0) * wanted.width
+    return -(whole + 1) * wanted.width if start > oldest else max(start - wanted.end, wanted.width)
 
 
 async def read_at(
@@ -119,12 +145,16 @@ def _encoded(wanted: ProcessedRead, samples: Samples, intervals: Intervals) -> b
     values = _rows(samples) if by_row or is_text else floats(samples, variable.declaration.type)
     usable = Data(samples.stamps, values, samples.statuses, wanted.configuration)
     found = compute(aggregate.name, usable, intervals)
-    if by_row:
-        return _by_row(samples, found, variable)
+    return _by_row(samples, found, variable) if by_row else _as_declared(wanted, found)
+
+
+def _as_declared(wanted: ProcessedRead, found: Processed) -> bytes:
+    """Return values encoded as those of the aggregate are."""
+    aggregate = wanted.aggregate
     if aggregate.kind is Kind.STATUS:
         return answers.status_values(found.values, found.statuses, found.stamps)
     if aggregate.kind is Kind.SOURCE:
-        return _as_source(found, variable)
+        return _as_source(found, wanted.variable)
     if aggregate.kind is Kind.INT32:
         whole = np.nan_to_num(found.values).astype("<i4")
         return answers.columns(whole, int(BuiltinType.Int32), found.statuses, found.stamps)

@@ -63,9 +63,11 @@ class Session(Protocol):
 
 
 class EventHistory(Protocol):
-    """What answers ReadEventDetails: alarms bring it along."""
+    """What answers ReadEventDetails: `server.opcua.events.history.StoredEvents`."""
 
-    async def read(self, nodeid: ua.NodeId, details: bytes, point: bytes, principal: Principal, room: int) -> bytes:
+    async def read(
+        self, nodeid: ua.NodeId, details: bytes, point: bytes, principal: Principal, room: int, points: HistoryPoints
+    ) -> bytes:
         """Return one HistoryReadResult as it goes on the wire; `details` is the body of a ReadEventDetails."""
         ...
 
@@ -139,7 +141,7 @@ class HistoryService:
         if isinstance(details, EventDetails):
             if self.events is None:
                 return answers.result(codes.BAD_HISTORY_OPERATION_UNSUPPORTED)
-            return await self.events.read(node.nodeid, details.body, node.point, session.principal, room)
+            return await self.events.read(node.nodeid, details.body, node.point, session.principal, room, points)
         variable = self._variable(node.nodeid, session.principal, self.policy.read_role)
         if isinstance(variable, int):
             return answers.result(variable)
@@ -152,7 +154,7 @@ class HistoryService:
             return await self._begin(details, place, variable, points, room)
         except HistoryError as error:
             log.error("history cannot be read", variable=variable.path, error=str(error))
-            return answers.result(codes.BAD_UNEXPECTED_ERROR)
+            return answers.result(error.status)
 
     async def _begin(self, details: Any, place: int, variable: Variable, points: HistoryPoints, room: int) -> bytes:
         configuration = self.policy.configuration(variable.declaration)
@@ -207,14 +209,18 @@ class HistoryService:
             return codes.BAD_HISTORY_OPERATION_UNSUPPORTED, []
         variable = self._variable(details.nodeid, session.principal, self.policy.write_role)
         action = f"HistoryUpdate {details.nodeid.Identifier}"
-        if isinstance(variable, int):
-            outcome: update.Outcome = (variable, [])
-        elif isinstance(details, requests.UpdateData):
-            outcome = await update.update(self._historian, variable, details, session.principal)
-        elif isinstance(details, requests.DeleteRaw):
-            outcome = await update.delete_raw(self._historian, variable, details, session.principal)
-        else:
-            outcome = await update.delete_at(self._historian, variable, details, session.principal)
+        outcome: update.Outcome
+        try:
+            if isinstance(variable, int):
+                outcome = variable, []
+            elif isinstance(details, requests.UpdateData):
+                outcome = await update.update(self._historian, variable, details, session.principal)
+            elif isinstance(details, requests.DeleteRaw):
+                outcome = await update.delete_raw(self._historian, variable, details, session.principal)
+            else:
+                outcome = await update.delete_at(self._historian, variable, details, session.principal)
+        except HistoryError as error:
+            outcome = error.status, []
         status, operations = outcome
         bad = next((code for code in (status, *operations) if code & 0x8000_0000), 0)
         fault = CommandError(bad, "history was not changed as asked") if bad else None

@@ -9,7 +9,7 @@ from typing import Any
 from asyncua import ua
 from asyncua.ua.ua_binary import nodeid_to_binary
 
-from server.history.embedded import EmbeddedHistorian
+from server.history import Historian
 from server.opcua.history import capabilities
 from server.opcua.history.nodes import HistoryNodes
 from server.opcua.history.policy import HistoryPolicy
@@ -20,23 +20,24 @@ from server.opcua.space import PlantAddressSpace
 from server.opcua.wire import Request
 
 
-def add_nodes(space: PlantAddressSpace, historian: EmbeddedHistorian, policy: HistoryPolicy) -> None:
+def add_nodes(space: PlantAddressSpace, historian: Historian, policy: HistoryPolicy) -> None:
     """Have every variable say that it has history; before the address space is built."""
     plant = space.plant
     space.factory.history = HistoryNodes(
         policy,
         oldest=lambda path: historian.oldest(plant.variable(path).id),
         kept=lambda path: historian.kept(plant.variable(path).id),
+        editable=historian.editable,
     )
 
 
 async def add_services(
-    space: PlantAddressSpace, internal: Any, historian: EmbeddedHistorian, audit: Audit, policy: HistoryPolicy
+    space: PlantAddressSpace, internal: Any, historian: Historian, audit: Audit, policy: HistoryPolicy
 ) -> HistoryService:
     """Have `internal` (the server behind the connections) answer HistoryRead and HistoryUpdate; after the build."""
     service = HistoryService(space, historian, audit, policy)
     internal.history = service
-    await capabilities.publish(space)
+    await capabilities.publish(space, editable=historian.editable)
     return service
 
 

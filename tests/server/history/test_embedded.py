@@ -149,7 +149,7 @@ async def test_the_feed_keeps_what_was_there_before_and_what_comes(tmp_path: Pat
     store.write(np.array([label]), np.array(["on"], object), NOON + 5)
     store.write(np.array([speed, speed]), np.array([2.5, 3.5]), np.array([NOON + 3, NOON + 3]))
     async with asyncio.timeout(10):
-        while feed.position < store.journal.end:
+        while feed.position < store.journal.end:  # noqa: ASYNC110  nobody tells of it
             await asyncio.sleep(0.001)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -179,7 +179,7 @@ async def test_rows_that_the_disk_refused_are_kept_later(tmp_path: Path, plant: 
     await feed.drain()
     running = asyncio.create_task(feed.run())
     async with asyncio.timeout(10):
-        while [row[0] for row in await everything(historian, speed) if row[2] == 0] != [NOON, NOON + 1]:
+        while [row[0] for row in await everything(historian, speed) if row[2] == 0] != [NOON, NOON + 1]:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -1,7 +1,6 @@
 """The historians of OPC 10000-13 Annex A: what they have recorded, and their configurations."""
 
 import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from server.history.aggregates import Configuration, Data
 from tests.server.history.history_rig import NOON
 
-GOOD, UNCERTAIN, BAD = 0, 0x40000000, 0x80000000
+GOOD, UNCERTAIN, BAD, _NO_DATA = 0, 0x40000000, 0x80000000, 0x809B0000
 _N = float("nan")
 _TIMES = (2, 25, 28, 39, 42, 48, 52, 72, 77, 83, 86, 90)
 _QUALITIES = (GOOD, GOOD, GOOD, GOOD, BAD, GOOD, GOOD, GOOD, UNCERTAIN, GOOD, GOOD, GOOD)
@@ -33,13 +32,8 @@ CONFIGURATIONS = {
     "Historian4": Configuration(stepped=True),
     "Historian5": Configuration(stepped=False, treat_uncertain_as_bad=False),
 }
-ANNEX = Path(__file__).resolve().parents[4] / "shared" / "data" / "opcua" / "AggregateExamples.csv"
-"""The annex's tables as the OPC Foundation publishes them; the licence keeps them out of this repository."""
-
-_CODES = {
-    "Good": GOOD, "Uncertain": UNCERTAIN, "Bad": BAD, "BadNoData": 0x809B0000, "UncertainDataSubNormal": 0x40A40000,
-}  # fmt: skip
-_BITS = {"Calculated": 0x401, "Interpolated": 0x402, "Partial": 0x404, "MultipleValues": 0x410}
+TABLES = Path(__file__).with_name("worked_examples.csv")
+"""What the annex's tables say, transcribed as numbers; values have the decimals that are printed."""
 
 
 @dataclass(frozen=True)
@@ -67,41 +61,17 @@ def data_of(historian: str) -> Data:
     return Data(
         np.array([NOON, *(NOON + second * 10_000_000 for second in times)], np.int64),
         np.array([_N, *values], np.float64),
-        np.array([_CODES["BadNoData"], *statuses], np.uint32),
+        np.array([_NO_DATA, *statuses], np.uint32),
         CONFIGURATIONS[historian],
     )
 
 
-def annex(file: Path = ANNEX) -> Iterator[Example]:
-    """Yield the tables of the annex."""
-    aggregate = historian = ""
-    interval, rows = 0, list[Expected]()
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        for row in [*csv.reader(lines), ["Aggregate", ""]]:
-            match [cell.strip() for cell in row]:
-                case ["Aggregate", following]:
-                    if rows:
-                        yield Example(aggregate, historian, interval, tuple(rows))
-                    aggregate, rows = following, []
-                case [name] if name.startswith("Historian"):
-                    historian = name
-                case ["Processing Interval", width]:
-                    interval = int(width)
-                case [time, value, status, *_] if aggregate and time.startswith("12:"):
-                    rows.append(Expected(_time(time), _value(value), _status(status)))
-                case _:
-                    pass
-
-
-def _time(text: str) -> int:
-    _, minutes, seconds = text.split(":")
-    return int(minutes) * 60_000 + round(float(seconds) * 1000)
-
-
-def _value(text: str) -> float:
-    return float(_CODES[text]) if text in _CODES else float(text or "nan")
-
-
-def _status(text: str) -> int:
-    code, *bits = (part.strip() for part in text.split(","))
-    return _CODES[code] | sum(_BITS[bit] for bit in bits) & 0x1F | (0x400 if bits else 0)
+def examples() -> list[Example]:
+    """Return the tables of the annex."""
+    tables: dict[tuple[str, str, int], list[Expected]] = {}
+    with TABLES.open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            key = row["aggregate"], row["historian"], int(row["interval"])
+            expected = Expected(int(row["time"]), float(row["value"] or "nan"), int(row["status"], 16))
+            tables.setdefault(key, []).append(expected)
+    return [Example(*key, tuple(rows)) for key, rows in tables.items()]

@@ -19,6 +19,7 @@ from server.opcua.history.policy import HistoryPolicy
 from server.opcua.history.service import HistoryService
 from server.ports import CommandError
 from server.security.principal import Principal
+from server.settings import HistorianSettings
 from server.store import Batch, from_ticks, to_ticks
 from tests.server.opcua.opcua_rig import nid, plant_file, session, settings
 
@@ -91,6 +92,7 @@ class HistoryServer:
 async def serving(folder: Path, retention: Retention | None = None) -> AsyncGenerator[HistoryServer]:
     """Run a server of one press with a historian in `folder`; a second time it is a restart."""
     given = settings(folder, plant_file(folder, PRESSES))
+    given = given.model_copy(update={"historian": HistorianSettings(enabled=False)})  # the test has its own
     plantree = Plantree(given)
     historian = await EmbeddedHistorian.open(given.data_dir / "history.sqlite", plantree.plant, retention)
     policy = HistoryPolicy()

@@ -97,7 +97,7 @@ async def test_what_the_store_takes_comes_to_history(server: HistoryServer, pres
         plantree.store.set_status(ids, 0x40900000)
         end = plantree.store.journal.end
         async with asyncio.timeout(10):
-            while server.feed.position < end:
+            while server.feed.position < end:  # noqa: ASYNC110  nobody tells of it
                 await asyncio.sleep(0.01)
     finally:
         running.cancel()

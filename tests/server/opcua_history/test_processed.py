@@ -1,13 +1,18 @@
 """ReadProcessedDetails and ReadAtTimeDetails over the wire."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asyncua import ua
 
+from server.store import to_ticks
+from tests.server.opcua.opcua_rig import nid
 from tests.server.opcua_history.history_server import (
     HistoryServer,
     Press,
+    at,
     at_time,
     codes,
     data_of,
@@ -15,6 +20,7 @@ from tests.server.opcua_history.history_server import (
     raw,
     read,
     rows,
+    serving,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -150,3 +156,32 @@ async def test_raw_and_processed_agree(server: HistoryServer, press: Press) -> N
         (everything,) = await read(client, raw(0, 60), press.speed)
         (total,) = await read(client, processed(0, 60, 0, "Count"), press.speed)
     assert rows(total)[0][1] == len(rows(everything))
+
+
+async def test_minutes_and_hours_answer_where_the_samples_are_gone(tmp_path: Path) -> None:
+    day = 86_400
+    async with serving(tmp_path) as server, server.session() as client:
+        path = "Plant.Press1.Speed"
+        await server.keep(path, [(second, float(second)) for second in range(0, 7200, 20)])
+        await asyncio.to_thread(server.historian.archive.seal)  # samples go a block at a time
+        await server.keep(path, [(10 * day, 1.0), (10 * day + 60, 3.0)])
+        names = ("Minimum", "Maximum", "Average", "Count", "Range")
+
+        async def all_of(start: float, end: float, interval: float) -> dict[str, list[Any]]:
+            found = await read(client, processed(start, end, interval, *names), *[path] * len(names))
+            return {name: rows(result) for name, result in zip(names, found, strict=True)}
+
+        spans = [(0, 7200, 3600), (60, 600, 60), (7200, 0, 1800), (0, 10 * day + 120, 5 * day)]
+        with_samples = [await all_of(*span) for span in spans]
+        assert await server.historian.prune(to_ticks(at(10 * day))) == 360
+        assert await client.get_node(nid(path)).read_raw_history(at(0), at(day), return_bounds=False) == []
+        for span, before in zip(spans[:2], with_samples, strict=False):
+            assert await all_of(*span) == before
+        backward = await all_of(*spans[2])
+        assert [row[0] for row in backward["Average"]] == [7200, 5400, 3600, 1800]
+        assert [row[1] for row in backward["Maximum"]] == [7180, 5380, 3580, 1780]
+        last = await all_of(*spans[3])
+        assert [row[1] for row in with_samples[3]["Count"]] == [360, 0, 2]
+        assert [row[1] for row in last["Count"]] == [360, None, 2]  # nobody knows any more that there were none
+        timed = await read(client, processed(0, 3600, 3600, "TimeAverage"), path)
+        assert [row[2] for row in rows(timed[0])] == ["BadNoData"]
