@@ -9,6 +9,7 @@ from pathlib import Path
 from address_space import load_plant
 from gateways.modbus.cli import generate as modbus_map
 from gateways.mqtt.cli import generate as mqtt_topics
+from grafana.generate import generate as grafana_files
 from scripts.variables import variable_list
 from server.composition import PlantreeSettings
 from server.config_cli import reference
@@ -21,7 +22,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/configuration.md": lambda: reference(PlantreeSettings),
     "docs/variables.md": lambda: variable_list(load_plant()),
     "docs/mqtt/topics.md": mqtt_topics,
-    **{str(file.relative_to(ROOT)): partial(str, text) for file, text in MODBUS.items()},
+    **{str(file.relative_to(ROOT)): partial(str, text) for file, text in {**MODBUS, **grafana_files()}.items()},
 }
 
 
@@ -39,6 +40,7 @@ def main() -> int:
         if args.check:
             stale.append(name)
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             sys.stdout.write(f"wrote {name}\n")
     for name in stale:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the tests need from the system: a Modbus master and slave that pymodbus did not write, an MQTT broker with its
-# clients, a time-series server, and node for the OPC UA client.
+# clients, two time-series servers (vmalert comes with the first), and node for the OPC UA client.
 set -eu
 missing=()
 command -v mbpoll >/dev/null || missing+=(mbpoll)
@@ -8,6 +8,7 @@ ldconfig -p 2>/dev/null | grep -q 'libmodbus\.so\.5' || missing+=(libmodbus5)
 command -v mosquitto >/dev/null || missing+=(mosquitto)
 command -v mosquitto_sub >/dev/null || missing+=(mosquitto-clients)
 command -v victoria-metrics >/dev/null || missing+=(victoria-metrics)
+command -v influxd >/dev/null || missing+=(influxdb)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 [ ${#missing[@]} -eq 0 ] && exit 0

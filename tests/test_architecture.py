@@ -15,7 +15,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("address_space", "server", "sources", "tests")
 LONGEST = 400  # lines
 PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s+[A-Za-z0-9+/=]{20}")
-STATUSES = {name: value for name, value in vars(quality).items() if name.isupper() and isinstance(value, int)}
+STATUSES = {
+    name: value
+    for name, value in vars(quality).items()
+    if name.isupper() and isinstance(value, int) and not name.startswith("QUALITY_")  # those of OPC DA
+}
 
 
 def tracked() -> list[Path]:
