@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from address_space.model import BuiltinType, Plant, Variable
+from server.audit import AuditWatcher, Put
 from server.ports import Source, StoreFed
 from server.security.principal import Principal
 from server.state import State
@@ -88,6 +89,8 @@ class AtOnce:
         self._state = state
         self._sources = sources
         self._locks = locks
+        self.watcher: AuditWatcher | None = None
+        """Is told of what is written, when it asks to be."""
 
     def plan(self, variables: Sequence[Variable], principal: Principal) -> PutPlan | None:
         """Return how a principal may write these set-points in columns; None when the long way must be taken."""
@@ -130,13 +133,17 @@ class AtOnce:
             if not ((given >= column.low) & (given <= column.high)).all():
                 return False
         now = now_ticks()
+        who = (now, principal.name, origin)
+        columns = self._bytes(plan, values, stamps, now)
         try:
-            if not self._keep(plan, values, stamps, (now, principal.name, origin), action):
+            if not self._keep(plan, who, action, *columns):
                 return False
         except sqlite3.Error:
             return False  # the long way tries again, and says what is wrong
         for column, given in zip(plan.columns, values, strict=True):
             self._store.write(column.ids, given, now if stamps is None else stamps[column.positions])
+        if self.watcher is not None and self.watcher.wanted():
+            self._tell(plan, who, action, *columns)
         return True
 
     def put_one(
@@ -162,32 +169,44 @@ class AtOnce:
                 return False
         when = now if stamp is None else stamp
         try:
-            packed = single.form.pack(value)
-            who = (now, principal.name, origin)
-            if not self._state.keep_put(plan.layout, who, action, packed, when.to_bytes(8, "little")):
+            packed, before = single.form.pack(value), self._store.packed_value(single.id)
+            who, stamps = (now, principal.name, origin), when.to_bytes(8, "little")
+            if not self._state.keep_put(plan.layout, who, action, packed, stamps, before):
                 return False
         except (sqlite3.Error, struct.error, OverflowError):
             return False
         self._store.write_one(single.id, value, when)
+        if self.watcher is not None and self.watcher.wanted():
+            self._tell(plan, who, action, packed, stamps, before)
         return True
 
+    def _bytes(
+        self, plan: PutPlan, values: Sequence[NDArray[Any]], stamps: NDArray[np.int64] | None, now: int
+    ) -> tuple[bytes, bytes, bytes]:
+        """Return values, source timestamps and the values before, column behind column."""
+        if stamps is None:
+            times = now.to_bytes(8, "little")
+        else:
+            times = np.concatenate([stamps[column.positions] for column in plan.columns]).tobytes()
+        before = [self._store.table(it.builtin)["value"][self._store.rows(it.ids)].tobytes() for it in plan.columns]
+        return b"".join(column.tobytes() for column in values), times, b"".join(before)
+
     def _keep(
-        self,
-        plan: PutPlan,
-        values: Sequence[NDArray[Any]],
-        stamps: NDArray[np.int64] | None,
-        who: tuple[int, str, str],
-        action: str | None,
+        self, plan: PutPlan, who: tuple[int, str, str], action: str | None, values: bytes, stamps: bytes, olds: bytes
     ) -> bool:
         if plan.layout is None:
             plan.layout = self._state.new_layout(plan.paths)
             if plan.layout is None:
                 return False
-        if stamps is None:
-            times = who[0].to_bytes(8, "little")
-        else:
-            times = np.concatenate([stamps[column.positions] for column in plan.columns]).tobytes()
-        return self._state.keep_put(plan.layout, who, action, b"".join(column.tobytes() for column in values), times)
+        return self._state.keep_put(plan.layout, who, action, values, stamps, olds)
+
+    def _tell(
+        self, plan: PutPlan, who: tuple[int, str, str], action: str | None, values: bytes, stamps: bytes, olds: bytes
+    ) -> None:
+        if self.watcher is None or plan.layout is None:
+            return
+        number = self._state.puts.newest.get(plan.layout, 0)
+        self.watcher.told_put(Put(number, *who, action, plan.paths, values, stamps, olds))
 
     def _limits(self, variable: Variable, principal: Principal) -> tuple[float, float] | None:
         """Return the least and the greatest value that a set-point takes at once, None when it does not."""

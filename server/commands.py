@@ -3,18 +3,21 @@
 import asyncio
 import json
 import sqlite3
+import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from address_space.model import Command, Machine, Plant, Role, Variable
 from server import logs, quality
 from server.at_once import AtOnce, PutPlan
+from server.audit import AuditKind, AuditRecord, AuditWatcher, client_entry, kind_of
 from server.checks import check_arguments
 from server.ports import CommandError, Put, Source
 from server.security.principal import Principal
 from server.setpoints import SetPoints, source_of
-from server.state import AuditRecord, State
+from server.state import State
 from server.store import Store, now_ticks
 
 log = logs.get(__name__)
@@ -43,6 +46,11 @@ class Commands:
         self._short_ways: dict[tuple[str, frozenset[Role]], PutPlan | None] = {}
         self._guards: list[Callable[[Command], None]] = []
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._watcher: AuditWatcher | None = None
+
+    def watch(self, watcher: AuditWatcher) -> None:
+        """Have a watcher told of what comes onto the audit trail."""
+        self._watcher = self.at_once.watcher = watcher
 
     def register(self, name: str, handler: Handler) -> None:
         """Let `handler` execute every command called `name`, without the machine's lock."""
@@ -122,10 +130,11 @@ class Commands:
         self._setpoints.restore()
 
     async def _put_audited(self, puts: Sequence[Put], principal: Principal, origin: str) -> list[CommandError | None]:
+        olds = [self._store.value(put.variable.id) for put in puts]
         faults = await self._setpoints.put(puts, principal)
         records = [
-            self._record(principal, origin, put.variable.path, [put.value], fault)
-            for put, fault in zip(puts, faults, strict=True)
+            record_of(principal, origin, put.variable.path, [put.value], fault, AuditKind.WRITE, {"old": old})
+            for put, fault, old in zip(puts, faults, olds, strict=True)
         ]
         if len(puts) == 1:
             self._tell(principal, origin, puts[0].variable.path, faults[0])
@@ -210,22 +219,58 @@ class Commands:
     ) -> None:
         """Log and record what was done, or refused; returns once the record is on the disk."""
         self._tell(principal, origin, action, fault)
-        await self._keep([self._record(principal, origin, action, arguments, fault)])
+        await self._keep([record_of(principal, origin, action, arguments, fault)])
+
+    def report(self, record: AuditRecord) -> None:
+        """Put a record onto the audit trail without waiting for the disk."""
+        self._post([record]).add_done_callback(_check_kept)
 
     def _tell(self, principal: Principal, origin: str, action: str, fault: CommandError | None) -> None:
         status = f"0x{quality.GOOD if fault is None else fault.status:08X}"
         log.info("command", who=principal.name, origin=origin, action=action, status=status, error=str(fault or ""))
 
-    def _record(
-        self, principal: Principal, origin: str, action: str, arguments: Sequence[Any], fault: CommandError | None
-    ) -> AuditRecord:
-        status, message = (quality.GOOD, "") if fault is None else (fault.status, str(fault))
-        shown = json.dumps(list(arguments), default=str)
-        return now_ticks(), principal.name, origin, action, shown, status, message
-
     async def _keep(self, records: Sequence[AuditRecord]) -> None:
         """Return once records are on the disk; what was posted before them is there, too."""
         try:
-            await asyncio.wrap_future(self._state.post_audit(records))
+            await asyncio.wrap_future(self._post(records))
         except sqlite3.Error as error:
             log.error("audit record was not kept", error=str(error))
+
+    def _post(self, records: Sequence[AuditRecord]) -> "Future[None]":
+        kept = self._state.post_audit(records)
+        if self._watcher is not None and self._watcher.wanted():
+            self._watcher.told(records)
+        return kept
+
+
+def _check_kept(done: "Future[None]") -> None:
+    """Say so when a record was not kept; in the state's thread."""
+    error = done.exception()
+    if error is not None:
+        log.error("audit record was not kept", error=str(error))
+
+
+def record_of(
+    principal: Principal,
+    origin: str,
+    action: str,
+    arguments: Sequence[Any],
+    fault: CommandError | None,
+    kind: AuditKind | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> AuditRecord:
+    """Return a record of what was done now, or refused."""
+    status, message = (quality.GOOD, "") if fault is None else (fault.status, str(fault))
+    told = {**(details or {}), **({"entry": entry} if (entry := client_entry.get()) else {})}
+    return AuditRecord(
+        now_ticks(),
+        principal.name,
+        origin,
+        action,
+        json.dumps(list(arguments), default=str),
+        status,
+        message,
+        kind or kind_of(action),
+        json.dumps(told, default=str) if told else "",
+        uuid.uuid4().bytes,
+    )

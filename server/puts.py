@@ -1,7 +1,7 @@
 """Set-points that took effect at once, kept as columns: one row a request, which is its audit record too.
 
-A row names a layout (which variables, of which types) and holds their values and source timestamps as they are in
-memory. `settle` brings the newest of each layout into the table of set-points, where a start finds them.
+A row names a layout (which variables, of which types) and holds their values, those before, and source timestamps as
+they are in memory. `settle` brings the newest of each layout into the table of set-points, where a start finds them.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS put_layouts (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, groups TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS puts (
     id INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, origin TEXT NOT NULL,
-    action TEXT, layout INTEGER NOT NULL, vals BLOB NOT NULL, stamps BLOB NOT NULL
+    action TEXT, layout INTEGER NOT NULL, vals BLOB NOT NULL, stamps BLOB NOT NULL, olds BLOB
 ) STRICT;
 CREATE TABLE IF NOT EXISTS puts_settled (id INTEGER PRIMARY KEY CHECK (id = 0), put INTEGER NOT NULL) STRICT;
 INSERT INTO puts_settled VALUES (0, 0) ON CONFLICT DO NOTHING;
@@ -38,11 +38,13 @@ class PutLog:
         SET value = excluded.value, source_timestamp = excluded.source_timestamp, number = excluded.number
         WHERE excluded.number > setpoints.number
     """
-    INSERT = "INSERT INTO puts VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    INSERT = "INSERT INTO puts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     INSERT_LAYOUT = "INSERT INTO put_layouts VALUES (?, ?, ?)"
 
     def __init__(self, database: sqlite3.Connection) -> None:
         database.executescript(_SCHEMA)
+        if "olds" not in {row[1] for row in database.execute("PRAGMA table_info(puts)")}:
+            database.execute("ALTER TABLE puts ADD COLUMN olds BLOB")
         sql = "SELECT max((SELECT ifnull(max(id), 0) FROM puts), (SELECT ifnull(max(number), 0) FROM setpoints))"
         (self._number,) = database.execute(sql).fetchone()
         rows = database.execute("SELECT digest, id FROM put_layouts")

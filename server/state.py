@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from server.audit import AuditRecord
 from server.errors import StartError
 from server.puts import PutLog
 
@@ -29,9 +30,6 @@ _LONG_LOG = 4000
 """Pages of 4 kB in the write-ahead log from which a checkpoint makes writers wait, so that the log starts anew."""
 _Write = tuple[str, Sequence[tuple[Any, ...]], "Future[None]"]
 
-AuditRecord = tuple[int, str, str, str, str, int, str]
-"""Time (ticks), who, origin, action, arguments (JSON), StatusCode and message."""
-
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS latches (machine TEXT PRIMARY KEY, cause TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS setpoints (
@@ -39,10 +37,27 @@ CREATE TABLE IF NOT EXISTS setpoints (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS audit (
     id INTEGER PRIMARY KEY, time INTEGER NOT NULL, who TEXT NOT NULL, origin TEXT NOT NULL,
-    action TEXT NOT NULL, arguments TEXT NOT NULL, status INTEGER NOT NULL, message TEXT NOT NULL
+    action TEXT NOT NULL, arguments TEXT NOT NULL, status INTEGER NOT NULL, message TEXT NOT NULL,
+    kind TEXT NOT NULL DEFAULT '', details TEXT NOT NULL DEFAULT '', event_id BLOB
 ) STRICT;
+CREATE INDEX IF NOT EXISTS audit_times ON audit (time);
 """
-_PUT_AUDIT = "INSERT INTO audit (time, who, origin, action, arguments, status, message) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_PUT_AUDIT = """
+    INSERT INTO audit (time, who, origin, action, arguments, status, message, kind, details, event_id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_PRUNE_AUDIT = """
+    DELETE FROM audit WHERE id IN (
+        SELECT id FROM audit WHERE time < ? OR id <= (SELECT max(id) FROM audit) - ? ORDER BY id LIMIT ?
+    )
+"""
+_PRUNE_PUTS = """
+    DELETE FROM puts WHERE id IN (
+        SELECT id FROM puts WHERE id <= (SELECT put FROM puts_settled)
+        AND (time < ? OR id <= (SELECT max(id) FROM puts) - ?) ORDER BY id LIMIT ?
+    )
+"""
+_PRUNED_AT_ONCE = 5_000
 
 
 class State:
@@ -109,18 +124,42 @@ class State:
 
     def post_audit(self, records: Sequence[AuditRecord]) -> "Future[None]":
         """Append records to the audit trail; as `post_setpoints`."""
-        return self._post(_PUT_AUDIT, records)
+        return self._post(_PUT_AUDIT, [AuditRecord(*record) for record in records])
+
+    async def prune_audit(self, before: int, most: int) -> None:
+        """Forget what the audit trail has of earlier than `before` (ticks), and all but the newest `most` rows.
+
+        Set-points that are not settled yet stay.
+        """
+        for table, sql in (("audit", _PRUNE_AUDIT), ("puts", _PRUNE_PUTS)):
+            while await asyncio.to_thread(self._has_older, table, before, most):
+                await asyncio.wrap_future(self._post(sql, [(before, most, _PRUNED_AT_ONCE)]))
+
+    def _has_older(self, table: str, before: int, most: int) -> bool:
+        """Whether the oldest row that may go is to go."""
+        settled = "WHERE id <= (SELECT put FROM puts_settled)" if table == "puts" else ""
+        sql = f"SELECT time, (SELECT max(id) FROM {table}) - id FROM {table} {settled} ORDER BY id LIMIT 1"  # noqa: S608
+        with contextlib.closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as database:
+            oldest = database.execute(sql).fetchone()
+        return oldest is not None and (oldest[0] < before or oldest[1] >= most)
 
     def keep_put(
-        self, layout: int, who: tuple[int, str, str], action: str | None, values: bytes, stamps: bytes
+        self,
+        layout: int,
+        who: tuple[int, str, str],
+        action: str | None,
+        values: bytes,
+        stamps: bytes,
+        olds: bytes = b"",
     ) -> bool:
         """Keep set-points as columns, which are their audit record too; False when the disk is busy: post them.
 
         `layout` is from `new_layout`, `who` is time (ticks), who and origin, `stamps` are one or n int64 (ticks),
-        `action` is a command's path and arguments (JSON), None for a write. Raises sqlite3.Error when it cannot be.
+        `action` is a command's path and arguments (JSON), None for a write; `olds` are the values before.
+        Raises sqlite3.Error when it cannot be.
         """
         number = self.puts.next_number()
-        if not self._at_once(PutLog.INSERT, (number, *who, action, layout, values, stamps)):
+        if not self._at_once(PutLog.INSERT, (number, *who, action, layout, values, stamps, olds)):
             return False
         self.puts.newest[layout] = number
         return True
@@ -231,6 +270,13 @@ class State:
 
 
 def _upgrade(database: sqlite3.Connection) -> None:
-    columns = {row[1] for row in database.execute("PRAGMA table_info(setpoints)")}
-    if "number" not in columns:
-        database.execute("ALTER TABLE setpoints ADD COLUMN number INTEGER NOT NULL DEFAULT 0")
+    """Bring a database of an earlier version up to date."""
+    added = {
+        "setpoints": {"number": "INTEGER NOT NULL DEFAULT 0"},
+        "audit": {"kind": "TEXT NOT NULL DEFAULT ''", "details": "TEXT NOT NULL DEFAULT ''", "event_id": "BLOB"},
+    }
+    for table, columns in added.items():
+        known = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+        for name, declaration in columns.items():
+            if name not in known:
+                database.execute(f"ALTER TABLE {table} ADD COLUMN {name} {declaration}")

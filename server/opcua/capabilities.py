@@ -3,6 +3,7 @@
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false
 
+from collections.abc import Sequence
 from typing import Any
 
 from asyncua import Server, ua
@@ -13,10 +14,8 @@ from server.opcua.subscriptions.limits import Limits
 from server.opcua.view import MAX_OPERATIONS
 
 _TYPES = ua.VariantType
-_PROFILES = [
-    f"http://opcfoundation.org/UA-Profile/Server/{name}"
-    for name in ("EmbeddedUA2017", "EnhancedDataChangeSubscription2017", "Methods")
-]
+_PROFILE = "http://opcfoundation.org/UA-Profile/Server/"
+_PROFILES = ("EmbeddedUA2017", "EnhancedDataChangeSubscription2017", "Methods")
 """As far as this project's tests can tell: nobody has certified the server."""
 _LOCALES = ["en"]
 
@@ -55,8 +54,8 @@ def counts(limits: ServerLimits, subscriptions: Limits) -> dict[str, int]:
     }
 
 
-async def publish(server: Server, limits: ServerLimits, subscriptions: Limits) -> None:
-    """Write the values of the capability nodes."""
+async def publish(server: Server, limits: ServerLimits, subscriptions: Limits, facets: Sequence[str] = ()) -> None:
+    """Write the values of the capability nodes; `facets` are profiles beside those that every server has."""
 
     async def write(name: str, value: Any, kind: ua.VariantType) -> None:
         node = server.get_node(ua.NodeId(getattr(ua.ObjectIds, f"Server_ServerCapabilities_{name}")))
@@ -69,5 +68,7 @@ async def publish(server: Server, limits: ServerLimits, subscriptions: Limits) -
     await write("MaxBrowseContinuationPoints", MAX_POINTS, _TYPES.UInt16)
     await write("MaxQueryContinuationPoints", 0, _TYPES.UInt16)  # there is no Query service
     await write("MinSupportedSampleRate", subscriptions.min_sampling * 1000, _TYPES.Double)
-    await write("ServerProfileArray", _PROFILES, _TYPES.String)
+    auditing = server.get_node(ua.NodeId(ua.ObjectIds.Server_Auditing))
+    await auditing.write_value(ua.DataValue(ua.Variant(True, _TYPES.Boolean)))
+    await write("ServerProfileArray", [_PROFILE + name for name in (*_PROFILES, *facets)], _TYPES.String)
     await write("LocaleIdArray", _LOCALES, _TYPES.String)

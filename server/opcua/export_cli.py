@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from address_space import load_plant
+from server.audit_cli import register_export as register_audit
 from server.opcua.nodeset import write_nodeset
 from server.opcua.space import PlantAddressSpace
 from server.settings import Settings
@@ -20,6 +21,7 @@ def register(
     nodeset = commands.add_parser("nodeset", help="the address space as a NodeSet2 XML file (OPC 10000-6 Annex F)")
     nodeset.add_argument("file", type=Path, metavar="FILE", help="file to write")
     nodeset.set_defaults(handler=_nodeset)
+    register_audit(commands)
     return commands
 
 

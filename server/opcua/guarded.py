@@ -15,6 +15,7 @@ from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from server import logs
+from server.audit import client_entry
 from server.opcua.connection import PlantConnection
 from server.opcua.diagnostics.counters import SECURITY
 from server.opcua.limits import ServerLimits
@@ -39,6 +40,8 @@ def _kind(name: str) -> bytes:
 
 _CREATE_SESSION, _ACTIVATE_SESSION = _kind("CreateSession"), _kind("ActivateSession")
 _CLOSE_SESSION, _HISTORY_READ = _kind("CloseSession"), _kind("HistoryRead")
+_CANCEL = _kind("Cancel")
+_NODE_MANAGEMENT = {_kind(name): name for name in ("AddNodes", "DeleteNodes", "AddReferences", "DeleteReferences")}
 _HISTORY_TAIL = 5
 """TimestampsToReturn and ReleaseContinuationPoints, before the nodes of a HistoryRead."""
 
@@ -84,6 +87,7 @@ class GuardedConnection(PlantConnection):
                 if self._connection.is_open():
                     await self._check_trust(sent)
             except CertificateRefused as refused:
+                self.iserver.auditor.certificate(self, sent, refused)
                 return self._end(refused.code, "the client's certificate was refused")
             self._certificates = sent
         going_on = bool(await super().process(header, body))
@@ -91,6 +95,16 @@ class GuardedConnection(PlantConnection):
         if self._connection._incoming_size > most.stranger_bytes and (session is None or not session.is_activated()):
             return self._end(_CODES.BadTcpMessageTooLarge, "the message is too large for a client without a session")
         return going_on
+
+    def open_secure_channel(self, algohdr: Any, seqhdr: Any, body: Any) -> None:
+        """Open or renew the channel."""
+        given = body.copy()
+        try:
+            super().open_secure_channel(algohdr, seqhdr, body)
+        except (ServiceError, UaStatusCodeError) as error:
+            self.iserver.auditor.channel_opened(self, given, error.code)
+            raise
+        self.iserver.auditor.channel_opened(self, given)
 
     async def _check_trust(self, certificates: bytes) -> None:
         """Check what a client opened or renews its channel with: it may have been revoked since its session began.
@@ -133,15 +147,20 @@ class GuardedConnection(PlantConnection):
         if isinstance(self.session, PlantSession):
             totals = self.session.counters.total
             totals[kind] = totals.get(kind, 0) + 1
+        client_entry.set(str(requesthdr.AuditEntryId or ""))
+        given = body.copy()
         try:
             self._check(kind, body)
             if kind in (_CREATE_SESSION, _ACTIVATE_SESSION):
                 return await self._join(kind, typeid, requesthdr, seqhdr, body)
+            if kind == _CANCEL and isinstance(self.session, PlantSession) and self.session.is_activated():
+                return self._cancel(requesthdr, seqhdr, body)
             if kind == _CLOSE_SESSION and isinstance(self.session, PlantSession):
                 self.session.closed_by_client = True
             return await super()._process_message(typeid, requesthdr, seqhdr, body)
         except (ServiceError, UaStatusCodeError) as error:
             self._count_failure(kind, error.code)
+            self._audit_refusal(kind, given, error)
             raise
         except Exception:
             self._count_failure(kind, _CODES.BadInternalError)
@@ -160,12 +179,38 @@ class GuardedConnection(PlantConnection):
                 await self._check_trust(self._certificates)
                 if found.moving and bytes(policy.peer_certificate or b"") != found.certificate:
                     raise ServiceError(_CODES.BadSecurityChecksFailed)
+        given = body.copy()
         done = await super()._process_message(typeid, requesthdr, seqhdr, body)
-        if isinstance(self.session, PlantSession):
-            self.session.connection = self
-            self.session.security = (policy.Mode, policy.URI)
-            self.session.certificate = bytes(policy.peer_certificate or b"")
+        session = self.session
+        if isinstance(session, PlantSession):
+            session.connection = self
+            session.security = (policy.Mode, policy.URI)
+            session.certificate = bytes(policy.peer_certificate or b"")
+            if kind == _CREATE_SESSION:
+                self.iserver.auditor.session_created(self, session)
+            else:
+                self.iserver.auditor.session_activated(self, session, given)
         return done
+
+    def _cancel(self, requesthdr: Any, seqhdr: Any, body: Any) -> bool:
+        """Answer Cancel: what can be cancelled is answered as soon as it is ready, or is under way (5.7.5)."""
+        handle = struct_from_binary(ua.CancelParameters, body).RequestHandle
+        self.iserver.auditor.cancelled(self, self.session, handle)
+        self.send_response(requesthdr.RequestHandle, seqhdr, ua.CancelResponse())
+        return True
+
+    def _audit_refusal(self, kind: bytes, body: Any, error: ServiceError | UaStatusCodeError) -> None:
+        """Put onto the audit trail what was refused, where that matters to security (OPC 10000-4 6.5)."""
+        auditor, session = self.iserver.auditor, self.session
+        known = session if isinstance(session, PlantSession) else None
+        if isinstance(error, CertificateRefused):
+            auditor.certificate(self, self._certificates, error)
+        if kind == _CREATE_SESSION:
+            auditor.session_created(self, None, error.code)
+        elif kind == _ACTIVATE_SESSION:
+            auditor.session_activated(self, known, body, error.code)
+        elif kind in _NODE_MANAGEMENT:
+            auditor.node_management(self, _NODE_MANAGEMENT[kind], body, error.code)
 
     async def close(self) -> None:
         """Clean up after the connection; a session that has moved to another goes on there."""

@@ -13,10 +13,15 @@ from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession
 from asyncua.server.user_managers import UserManager
 
+from server.audit_trail import AuditTrail
 from server.commands import Commands
+from server.opcua.conditions.refresh import Refresh
 from server.opcua.diagnostics.counters import Tallies
 from server.opcua.diagnostics.rights import DiagnosticRights
 from server.opcua.diagnostics.service import Diagnostics
+from server.opcua.events.auditing import Auditor
+from server.opcua.events.condition_history import ConditionHistory
+from server.opcua.events.history import StoredEvents
 from server.opcua.fast_call import FastCalls
 from server.opcua.fast_read import ReadPlans
 from server.opcua.fast_write import WriteTemplates
@@ -41,6 +46,8 @@ class PlantInternalServer(InternalServer):
     """asyncua makes its services in __init__; ours replace them before anything has used them."""
 
     aspace: PlantAddressSpace
+    history: Any = None
+    """The service of HistoryRead and HistoryUpdate; None without a historian."""
 
     def __init__(
         self,
@@ -67,13 +74,26 @@ class PlantInternalServer(InternalServer):
         self.method_service = self.methods
         self.node_mgt_service = NodeManagementService(space)
         self.subscriptions = Subscriptions(space, self.rights, subscription_limits, self.tallies)
+        self.refresh = Refresh(space.conditions, self.subscriptions)
         self.diagnostics.subscriptions = self.subscriptions
+        self.auditor = Auditor(space.plant, commands, self.subscriptions.delivery)
+        self.stored_events: StoredEvents | None = None
         service: Any = self.subscriptions
         self.subscription_service = service
         administrator = User(role=UserRole.Admin)
         self.isession = InternalSession(self, space, self.subscription_service, "Internal", user=administrator)
         self.current_time_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime))
         self.server_status_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus))
+
+    async def keep_events(self, trail: AuditTrail) -> StoredEvents:
+        """Have HistoryRead of events answered; there must be a historian by then (`server.opcua.history.wiring`)."""
+        subscriptions = self.subscriptions
+        filters, notified = subscriptions.monitoring.filters, subscriptions.notifiers.of
+        stored = StoredEvents(self.aspace, self.aspace.plant, trail, filters, notified, lambda: self.auditor.server_uri)
+        stored.alarms = ConditionHistory(self.aspace.conditions)
+        await stored.publish()
+        self.stored_events = self.history.events = stored
+        return stored
 
     @property
     def session_count(self) -> int:
@@ -92,6 +112,8 @@ class PlantInternalServer(InternalServer):
             self.tallies.timeouts += 1
         elif not session.closed_by_client:
             self.tallies.aborts += 1
+        ended = "CloseSession" if session.closed_by_client else "Terminated"
+        self.auditor.session_closed(session, "Timeout" if timed_out else ended)
         self.diagnostics.remove(session)
 
     def create_session(self, name: Any, user: Any = None, external: bool = False) -> InternalSession:

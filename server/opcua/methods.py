@@ -13,6 +13,7 @@ from server import logs, quality
 from server.checks import argument_fault
 from server.commands import Commands
 from server.opcua.attributes import NAMESPACE
+from server.opcua.conditions.methods import ConditionMethods
 from server.opcua.rights import check_variant, plain
 from server.opcua.space import PlantAddressSpace
 from server.ports import CommandError
@@ -28,9 +29,12 @@ class PlantMethods(MethodService):
         super().__init__(space)
         self._space = space
         self._commands = commands
+        self.conditions = ConditionMethods(space.conditions, space)
 
     async def call_as(self, request: ua.CallMethodRequest, principal: Principal, origin: str) -> ua.CallMethodResult:
         """Call one method for a principal; the result says what became of it."""
+        if self.conditions.concerns(request):
+            return await self.conditions.call(request, principal, origin)
         if request.MethodId.NamespaceIndex != NAMESPACE or request.ObjectId.NamespaceIndex != NAMESPACE:
             return (await self.call([request]))[0]
         given: list[ua.Variant] = list(request.InputArguments or [])

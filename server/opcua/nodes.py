@@ -15,6 +15,7 @@ from server.opcua import attributes as attrs
 from server.opcua.attributes import Attributes, node_id, qualified
 
 if TYPE_CHECKING:
+    from server.opcua.conditions.nodes import ConditionNodes
     from server.opcua.history.nodes import HistoryNodes
 
 ReadValue = Callable[[ua.NodeId, ua.AttributeIds], ua.DataValue]
@@ -59,6 +60,8 @@ class NodeFactory:
         self._read_value = read_value
         self._variable_attributes: dict[int, Attributes] = {}
         self._method_attributes: dict[int, Attributes] = {}
+        self.conditions: ConditionNodes | None = None
+        """What makes the nodes of conditions, set before any node is made."""
         self.history: HistoryNodes | None = None
         """What history adds to variables, set before any node is made; None without a historian."""
 
@@ -69,8 +72,12 @@ class NodeFactory:
             yield f"{enumeration}.EnumStrings"
         for name, machine_type in self._plant.types.items():
             yield from self._structure(name, machine_type, NAMEPLATE if machine_type.nameplate else ())
+            if self.conditions is not None:
+                yield from self.conditions.identifiers(name, machine_type, None)
         for machine in self._plant.objects:
             yield from self._structure(machine.path, machine.type, tuple(machine.nameplate))
+            if self.conditions is not None:
+                yield from self.conditions.identifiers(machine.path, machine.type, machine)
             if self.history is not None:
                 for variable in machine.variables.values():
                     yield from self.history.identifiers(variable.path)
@@ -102,7 +109,7 @@ class NodeFactory:
             return self._build_arguments(prefix, command, rest[1]) if len(rest) == 2 else None
         if rest[0] == IDENTIFICATION and machine_type.nameplate:
             return self._build_identification(prefix, machine, rest[1:])
-        return None
+        return None if self.conditions is None else self.conditions.build(prefix, machine_type, machine, rest)
 
     def _resolve(self, identifier: str) -> tuple[str, MachineType, Machine | None, list[str]] | None:
         parts = identifier.split(".")
@@ -149,6 +156,8 @@ class NodeFactory:
         else:
             data.references += self._machine_references(self._plant.parent(machine) or root, forward=False)
         data.references += self._children(machine.path, machine.type)
+        if self.conditions is not None:
+            data.references += self.conditions.of_owner(machine.path, machine.type, machine)
         for child in self._plant.children(machine):
             data.references += self._machine_references(child, forward=True)
         return data
@@ -188,6 +197,8 @@ class NodeFactory:
             reference(HAS_SUBTYPE, _id(_IDS.BaseObjectType), ua.NodeClass.ObjectType, parent, forward=False)
         )
         data.references += self._children(machine_type.name, machine_type)
+        if self.conditions is not None:
+            data.references += self.conditions.of_owner(machine_type.name, machine_type, None)
         return data
 
     def _parent(self, prefix: str, machine: Machine | None) -> ua.ReferenceDescription:
@@ -212,6 +223,9 @@ class NodeFactory:
             data.references.append(_property_reference(f"{identifier}.{key}", ua.QualifiedName(key, 0)))
         if self.history is not None and machine is not None:
             data.references += self.history.references(identifier)
+        if self.conditions is not None:
+            machine_type = self._plant.types[prefix] if machine is None else machine.type
+            data.references += self.conditions.of_variable(prefix, machine_type, machine, declaration.name)
         if machine is None:
             data.references.append(_modelling_rule(optional=declaration.optional))
             data.attributes[ua.AttributeIds.Value] = AttributeValue(ua.DataValue(ua.Variant(None)))

@@ -137,7 +137,7 @@ def _variant(element: ET.Element, data: NodeData) -> None:
 
 
 def _scalar(root: ET.Element, value: Any, kind: Any) -> None:
-    writer = _WRITERS.get(type(value))
+    writer = _node_id if isinstance(value, ua.NodeId) else _WRITERS.get(type(value))
     if writer is not None:
         writer(root, value)
     else:
@@ -168,6 +168,10 @@ def _unit(root: ET.Element, value: ua.EUInformation) -> None:
     _typed(body, "UnitId", str(value.UnitId))
     _localized(body, value.DisplayName, "DisplayName")
     _localized(body, value.Description, "Description")
+
+
+def _node_id(root: ET.Element, value: ua.NodeId) -> None:
+    _typed(_typed(root, "NodeId"), "Identifier", _id(value))
 
 
 def _argument(root: ET.Element, value: ua.Argument) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 from asyncua import ua
 
 from address_space.model import Role
-from server.commands import Commands
-from server.opcua.attributes import NAMESPACE, READ_ONLY
+from server.audit import AuditKind
+from server.commands import Commands, record_of
+from server.opcua.attributes import NAMESPACE, READ_ONLY, READ_WRITE
 from server.opcua.space import PlantAddressSpace
 from server.ports import CommandError, Put
 from server.security.principal import Principal
@@ -63,18 +64,32 @@ class Rights:
         for index, item in enumerate(items):
             try:
                 put = self._put(item)
-                if put is None:
+                if self._space.conditions.find(item.NodeId) is not None:
+                    await self._space.conditions.write(item, principal, origin)
+                elif put is None:
                     results[index] = await self._write_added(item, principal)
+                    self._audit_added(item, results[index], principal, origin)
                 else:
                     puts[index] = put
             except CommandError as error:
                 results[index] = ua.StatusCode(error.status)
+                self._audit_added(item, results[index], principal, origin, str(error))
         if puts:
             faults = await self._commands.put_many(list(puts.values()), principal, origin)
             for index, fault in zip(puts, faults, strict=True):
                 if fault is not None:
                     results[index] = ua.StatusCode(fault.status)
         return results
+
+    def _audit_added(
+        self, item: ua.WriteValue, status: ua.StatusCode, principal: Principal, origin: str, message: str = ""
+    ) -> None:
+        """Audit a write that no command carried out: of a node that a user added, or one that cannot be."""
+        node, variant = item.NodeId, item.Value.Value
+        action = str(node.Identifier) if node.NamespaceIndex == NAMESPACE else node.to_string()
+        fault = None if status.is_good() else CommandError(status.value, message or status.name)
+        value = None if variant is None else plain(variant.Value)
+        self._commands.report(record_of(principal, origin, action, [value], fault, AuditKind.WRITE))
 
     def _put(self, item: ua.WriteValue) -> Put | None:
         """Return what a write would set, None for a node that is none of the plant's; raises CommandError."""
@@ -108,21 +123,29 @@ class Rights:
 
     def _user_access_level(self, nodeid: ua.NodeId, found: ua.DataValue, principal: Principal) -> ua.DataValue:
         variable = self._space.variable_of(nodeid)
-        if variable is None or found.Value is None:
+        if found.Value is None:
             return found
+        if variable is None:
+            limit = self._space.conditions.write_role(nodeid)
+            may = limit is None or principal.has(limit)
+            return found if may else replace(found, Value=ua.Variant(READ_ONLY, ua.VariantType.Byte))
         level = int(found.Value.Value)
         role = variable.declaration.write_role
         if role is not None and not principal.has(role):
-            level = READ_ONLY
+            level &= ~(READ_WRITE & ~READ_ONLY)
         if not principal.has(variable.declaration.read_role):
             level &= ~READ_ONLY
+        history = self._space.factory.history
+        if history is not None:
+            level &= ~history.kept_from(variable.declaration, principal)
         return replace(found, Value=ua.Variant(level, ua.VariantType.Byte))
 
     def _user_executable(self, nodeid: ua.NodeId, found: ua.DataValue, principal: Principal) -> ua.DataValue:
         command = self._space.plant.commands.get(str(nodeid.Identifier))
-        if command is None:
+        role = self._space.conditions.call_role(nodeid) if command is None else command.declaration.role
+        if role is None:
             return found
-        may = principal.has(command.declaration.role)
+        may = principal.has(role)
         return replace(found, Value=ua.Variant(may, ua.VariantType.Boolean))
 
 

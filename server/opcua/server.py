@@ -21,6 +21,7 @@ from server.commands import Commands
 from server.errors import StartError
 from server.opcua import capabilities
 from server.opcua.attributes import NAMESPACE
+from server.opcua.conditions.capabilities import profiles as condition_profiles
 from server.opcua.internal_server import PlantInternalServer
 from server.opcua.limits import ServerLimits
 from server.opcua.nodeset import read_nodeset
@@ -59,6 +60,7 @@ class OpcUaServer:
         self.space = PlantAddressSpace(plant, store)
         self.limits = limits or ServerLimits(sessions=gate.max_sessions)
         self.internal = PlantInternalServer(self.space, commands, self.limits, subscription_limits)
+        commands.watch(self.internal.auditor)
         self._settings = settings
         self._gate = gate
         self._own = own
@@ -84,10 +86,12 @@ class OpcUaServer:
         await server.set_build_info(
             server.product_uri, server.manufacturer_name, server.name, VERSION, VERSION, datetime.now(UTC)
         )
-        await capabilities.publish(server, self.limits, self.internal.subscriptions.limits)
+        facets = condition_profiles(self._plant)
+        await capabilities.publish(server, self.limits, self.internal.subscriptions.limits, facets)
         index = await server.register_namespace(self._plant.namespace)
         if index != NAMESPACE:
             raise StartError(f"the plant's namespace came to index {index}, not {NAMESPACE}")
+        self.internal.auditor.server_uri = self._own.application_uri
         self.space.attach()
         self.internal.diagnostics.attach()
         for path in nodesets:

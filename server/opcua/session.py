@@ -224,6 +224,8 @@ class PlantSession(InternalSession):
         limits, given = self.iserver.limits, request.InputArguments or []
         faults = [_too_long(argument, limits) for argument in given]
         if not any(faults):
+            if self.iserver.refresh.concerns(request):
+                return await self.iserver.refresh.call(request, self)
             return await self.iserver.methods.call_as(request, self.principal, self.origin)
         statuses = [ua.StatusCode(ua.StatusCodes.BadEncodingLimitsExceeded if fault else 0) for fault in faults]
         return ua.CallMethodResult(ua.StatusCode(ua.StatusCodes.BadInvalidArgument), InputArgumentResults=statuses)

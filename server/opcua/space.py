@@ -11,6 +11,7 @@ from asyncua.server.address_space import AddressSpace
 
 from address_space.model import Plant, Variable
 from server.opcua.attributes import NAMESPACE, node_id, qualified
+from server.opcua.conditions.live import Conditions
 from server.opcua.nodes import HAS_NOTIFIER, HAS_SUBTYPE, ORGANIZES, NodeFactory, reference
 from server.opcua.plant_nodes import PlantNodes
 from server.store import Store, from_ticks
@@ -26,6 +27,8 @@ class PlantAddressSpace(AddressSpace):
         self.plant = plant
         self.store = store
         self.factory = NodeFactory(plant, self._read_value)
+        self.conditions = Conditions(plant, self)
+        self.factory.conditions = self.conditions.nodes
         self.nodes = PlantNodes(self.factory)
         self._nodes = self.nodes  # type: ignore[assignment]  # as asyncua's own shelf does
 

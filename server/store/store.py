@@ -170,6 +170,13 @@ class Store:
         bits = int.from_bytes(packed[2 : record.size - _AFTER_VALUE], "little")
         self.journal.append_one(id_, bits, 0, source_timestamp)
 
+    def packed_value(self, id_: int) -> bytes:
+        """Return the value of a type other than String as it is in memory, whatever its status."""
+        builtin = int(self._type_of[id_])
+        record = _RECORDS[builtin]
+        at = int(self._row_of[id_]) * record.size
+        return bytes(self._raw[builtin][at + 2 : at + record.size - _AFTER_VALUE])
+
     def set_status(self, ids: Ids, status: int) -> None:
         """Change the status of variables and nothing else: the value and its source timestamp stay."""
         ids = np.asarray(ids, np.int64)

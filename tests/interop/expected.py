@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from address_space import Machine, Plant
 from address_space.load import NAMEPLATE
-from address_space.model import CommandDeclaration, MachineType, VariableDeclaration
+from address_space.model import AlarmDeclaration, CommandDeclaration, MachineType, VariableDeclaration
+from tests.interop import expected_conditions as conditions
 
 HAS_COMPONENT, HAS_PROPERTY, HAS_SUBTYPE, ORGANIZES = "ns=0;i=47", "ns=0;i=46", "ns=0;i=45", "ns=0;i=35"
 HAS_TYPE, HAS_RULE, HAS_NOTIFIER = "ns=0;i=40", "ns=0;i=37", "ns=0;i=48"
@@ -76,6 +77,8 @@ class ExpectedNodes(dict[str, Expected]):
             self._variable(parent, declaration, in_type=in_type)
         for command in machine_type.commands.values():
             self._method(parent, command, in_type=in_type)
+        for alarm in machine_type.alarms.values():
+            self._condition(parent, alarm, in_type=in_type)
         if not machine_type.nameplate:
             return
         path = f"{parent}.Identification"
@@ -130,6 +133,33 @@ class ExpectedNodes(dict[str, Expected]):
             if arguments:
                 self._property(path, key, ARGUMENT, 1)
                 self._rule(f"{path}.{key}", MANDATORY, in_type=in_type)
+
+    def _condition(self, parent: str, alarm: AlarmDeclaration, *, in_type: bool) -> None:
+        path = f"{parent}.{alarm.name}"
+        node = self._add(path, "Object", alarm.name, Description=alarm.message, EventNotifier=0)
+        node.references.add((HAS_TYPE, True, f"ns=0;i={conditions.TYPES[alarm.kind]}"))
+        self._link(parent, path, HAS_COMPONENT)
+        self._rule(path, MANDATORY, in_type=in_type)
+        source = parent if alarm.input is None else f"{parent}.{alarm.input}"
+        self._link(source, path, conditions.HAS_CONDITION)
+        if source != parent:
+            self._link(parent, source, conditions.HAS_EVENT_SOURCE)
+        for part in conditions.parts(alarm):
+            self._part(path, part)
+            self._rule(f"{path}.{part.path}", OPTIONAL if part.optional else MANDATORY, in_type=in_type)
+        for above, below in conditions.sub_states(alarm):
+            self._link(f"{path}.{above}", f"{path}.{below}", conditions.HAS_TRUE_SUB_STATE)
+
+    def _part(self, condition: str, part: conditions.Part) -> None:
+        path = f"{condition}.{part.path}"
+        node = self._add(path, part.node_class, part.name)
+        node.attributes["BrowseName"] = f"0:{part.name}"
+        if part.node_class == "Variable":
+            level = 0x03 if part.writable else 0x01
+            node.attributes |= {"DataType": f"ns=0;i={part.data_type}", "ValueRank": part.rank, "AccessLevel": level}
+        if part.type_definition is not None:
+            node.references.add((HAS_TYPE, True, f"ns=0;i={part.type_definition}"))
+        self._link(path.rpartition(".")[0], path, part.link)
 
     def _property(self, parent: str, name: str, data_type: str, rank: int, browse_name: str = "") -> None:
         path = f"{parent}.{name}"

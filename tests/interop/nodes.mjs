@@ -11,6 +11,7 @@ const ATTRIBUTES = {
     ObjectType: ["IsAbstract"],
     DataType: ["IsAbstract", "DataTypeDefinition"],
 };
+const AT_ONCE = 1000; // operations in a request
 const BASE = ["NodeClass", "BrowseName", "DisplayName", "Description"];
 
 // Walk from `roots` along every reference: {nodeId: {attributes..., references: [[type, forward, target]]}}.
@@ -22,10 +23,10 @@ export async function dump(session, { roots, index = PLANT_INDEX }) {
     const seen = new Set(layer);
     while (layer.length) {
         const next = [];
-        const found = await opcua.browseAll(session, layer.map((nodeId) => ({
+        const found = await inParts(layer, (part) => opcua.browseAll(session, part.map((nodeId) => ({
             nodeId, browseDirection: opcua.BrowseDirection.Both, includeSubtypes: true, resultMask: 63, nodeClassMask: 0,
             referenceTypeId: "i=31",
-        })));
+        }))));
         found.forEach((result, position) => {
             const node = { references: [], browseStatus: result.statusCode.name };
             nodes[canonical(layer[position])] = node;
@@ -70,10 +71,10 @@ export async function walk(session, root) {
     const statuses = {};
     let layer = [root];
     while (layer.length) {
-        const found = await opcua.browseAll(session, layer.map((nodeId) => ({
+        const found = await inParts(layer, (part) => opcua.browseAll(session, part.map((nodeId) => ({
             nodeId, browseDirection: opcua.BrowseDirection.Forward, includeSubtypes: true, resultMask: 63,
             nodeClassMask: 0, referenceTypeId: "i=33",
-        })));
+        }))));
         layer.forEach((id, position) => { statuses[id] = found[position].statusCode.name; });
         const targets = found.flatMap((result) => (result.references ?? []).map((it) => it.nodeId.toString()));
         layer = [...new Set(targets)].filter((id) => !(id in statuses));
@@ -84,9 +85,18 @@ export async function walk(session, root) {
 async function readAll(session, wanted) {
     const items = wanted.flatMap(([nodeId, names]) =>
         names.map((name) => ({ nodeId, attributeId: opcua.AttributeIds[name] })));
-    const values = items.length ? await session.read(items) : [];
+    const values = await inParts(items, (part) => session.read(part));
     let position = 0;
     return wanted.map(([, names]) => Object.fromEntries(names.map((name) => [name, values[position++]])));
+}
+
+// Ask for many things as servers let clients: so many in a request.
+async function inParts(items, ask) {
+    const found = [];
+    for (let first = 0; first < items.length; first += AT_ONCE) {
+        found.push(...await ask(items.slice(first, first + AT_ONCE)));
+    }
+    return found;
 }
 
 // Load a NodeSet2 file over node-opcua's own standard nodeset, and dump it.

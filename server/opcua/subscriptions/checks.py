@@ -9,11 +9,11 @@ from typing import Any
 from asyncua import ua
 
 from address_space.model import BuiltinType, Variable
+from server.opcua.events.filters import EventFilter, EventFilters, InvalidFilterError
 from server.opcua.space import PlantAddressSpace
 from server.opcua.subscriptions.decode import Creation, DataChangeFilter, Filter, UnknownFilter
 from server.opcua.subscriptions.limits import Limits
 from server.opcua.subscriptions.table import ON_TIMESTAMP, ON_VALUE
-from server.opcua.subscriptions.where import SUPPORTED
 
 _CODES = ua.StatusCodes
 _VALUE, _EVENT_NOTIFIER = int(ua.AttributeIds.Value), int(ua.AttributeIds.EventNotifier)
@@ -111,10 +111,8 @@ def _is_number(variable: Variable | None, value: Any) -> bool:
     return value is not None and value.VariantType.value in _NUMBERS
 
 
-def check_event_filter(
-    space: PlantAddressSpace, given: Filter, limits: Limits
-) -> tuple[ua.EventFilter, ua.EventFilterResult]:
-    """Return an EventFilter and its result; refuses clauses that cannot be evaluated (OPC 10000-4 7.22.3)."""
+def event_filter(filters: EventFilters, given: Filter, limits: Limits) -> EventFilter:
+    """Return an event filter; refuses clauses that no event can satisfy, with the result for each (7.22.3)."""
     if isinstance(given, UnknownFilter):
         raise RefusedItemError(given.status)
     if isinstance(given, DataChangeFilter):
@@ -123,37 +121,10 @@ def check_event_filter(
         raise RefusedItemError(_CODES.BadEventFilterInvalid)
     if len(given.SelectClauses) > limits.select_clauses or len(given.WhereClause.Elements) > limits.where_elements:
         raise RefusedItemError(_CODES.BadEncodingLimitsExceeded)
-    clauses = [_select_status(space, clause) for clause in given.SelectClauses]
-    elements = given.WhereClause.Elements
-    where = [
-        ua.ContentFilterElementResult(StatusCode=ua.StatusCode(_element_status(element, index, len(elements))))
-        for index, element in enumerate(elements)
-    ]
-    result = ua.EventFilterResult(
-        SelectClauseResults=[ua.StatusCode(status) for status in clauses],
-        WhereClauseResult=ua.ContentFilterResult(ElementResults=where),
-    )
-    if any(clauses) or any(element.StatusCode.value for element in where):
-        raise RefusedItemError(_CODES.BadEventFilterInvalid, result)
-    return given, result
-
-
-def _select_status(space: PlantAddressSpace, clause: ua.SimpleAttributeOperand) -> int:
-    if int(clause.AttributeId) not in _ATTRIBUTES:
-        return _CODES.BadAttributeIdInvalid
-    if not clause.TypeDefinitionId.is_null() and space.get(clause.TypeDefinitionId) is None:
-        return _CODES.BadNodeIdUnknown
-    return _CODES.Good
-
-
-def _element_status(element: ua.ContentFilterElement, index: int, count: int) -> int:
-    if element.FilterOperator not in SUPPORTED:
-        return _CODES.BadFilterOperatorUnsupported
-    operands: list[Any] = element.FilterOperands
-    for operand in operands:
-        if isinstance(operand, ua.ElementOperand) and not index < operand.Index < count:
-            return _CODES.BadFilterOperandInvalid
-    return _CODES.Good
+    try:
+        return filters.make(given)
+    except InvalidFilterError as error:
+        raise RefusedItemError(_CODES.BadEventFilterInvalid, error.result) from error
 
 
 def is_event_item(wanted: Creation) -> bool:

@@ -26,8 +26,12 @@ class Limits:
     """Of one item."""
     queued_rows: int = 4_000_000
     """Of all queues of a subscription that hold more than one value; QueueSize is revised so that they fit."""
-    event_queue_size: int = 1_000
-    """What an event item gets that asks for 0."""
+    event_queue_size: int = 10_000
+    """What an event item gets that asks for 0: the default (OPC 10000-4 5.12.1.5)."""
+    least_events: int = 1_000
+    """What an event item gets that asks for 1: the least that the server needs."""
+    most_events: int = 100_000
+    """Of one event item, however much it asks for."""
     retained_messages: int = 100
     """Notification messages that a subscription keeps for Republish."""
     retained_bytes: int = 32 * MIB
@@ -48,3 +52,7 @@ class Limits:
     max_lifetime: float = 24 * 3600.0
     drain: float = 0.050
     """How often the journal is read while nothing is published."""
+
+    def event_queue(self, asked: int) -> int:
+        """Return the queue size for an event item that asks for one."""
+        return {0: self.event_queue_size, 1: self.least_events}.get(asked, asked)

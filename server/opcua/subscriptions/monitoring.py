@@ -14,19 +14,21 @@ from asyncua.common.utils import ServiceError
 from numpy.typing import NDArray
 
 from address_space.model import BuiltinType, Variable
+from server.opcua.events.delivery import Delivery
+from server.opcua.events.filters import EventFilters
+from server.opcua.events.types import EventTypes
 from server.opcua.pace import AT_ONCE, Steps
 from server.opcua.rights import Rights
 from server.opcua.space import PlantAddressSpace
 from server.opcua.subscriptions import checks
 from server.opcua.subscriptions.checks import RefusedItemError
 from server.opcua.subscriptions.decode import Creation, Parameters
+from server.opcua.subscriptions.event_items import EventItem
 from server.opcua.subscriptions.feed import Feed
 from server.opcua.subscriptions.limits import Limits
-from server.opcua.subscriptions.singles import EventItem
 from server.opcua.subscriptions.sources import Sources
 from server.opcua.subscriptions.subscription import Subscription
 from server.opcua.subscriptions.table import DISABLED, REPORTING, ItemTable
-from server.opcua.subscriptions.where import Where
 from server.quality import GOOD
 from server.security.principal import Principal
 
@@ -48,8 +50,18 @@ class Outcome:
 class Monitoring:
     """The items of all subscriptions."""
 
-    def __init__(self, space: PlantAddressSpace, rights: Rights, table: ItemTable, feed: Feed, limits: Limits) -> None:
+    def __init__(
+        self,
+        space: PlantAddressSpace,
+        rights: Rights,
+        table: ItemTable,
+        feed: Feed,
+        delivery: Delivery,
+        limits: Limits,
+    ) -> None:
+        self.filters = EventFilters(EventTypes(space))
         self._space = space
+        self._delivery = delivery
         self._rights = rights
         self._table = table
         self._feed = feed
@@ -136,12 +148,13 @@ class Monitoring:
     def _create_event(self, subscription: Subscription, wanted: Creation, stamps: int) -> Outcome:
         if not checks.notifies(self._space, wanted.node):
             raise RefusedItemError(_CODES.BadAttributeIdInvalid)
-        filter_, result = checks.check_event_filter(self._space, wanted.parameters.filter, self._limits)
+        filter_ = checks.event_filter(self.filters, wanted.parameters.filter, self._limits)
         row, outcome = self._row(subscription, wanted, stamps)
-        where = Where(self._space, filter_.WhereClause)
-        item = EventItem(row, subscription, wanted.node, filter_, where)
+        item = EventItem(row, subscription, wanted.node, filter_)
+        item.release = lambda: self._delivery.remove(item)
+        self._delivery.add(item)
         subscription.singles[row] = subscription.events[row] = item
-        return Outcome(GOOD, outcome.item_id, 0.0, outcome.queue_size, result)
+        return Outcome(GOOD, outcome.item_id, 0.0, outcome.queue_size, ua.EventFilterResult())
 
     def _row(self, subscription: Subscription, wanted: Creation, stamps: int) -> tuple[int, Outcome]:
         table, parameters = self._table, wanted.parameters
@@ -158,10 +171,11 @@ class Monitoring:
     ) -> tuple[float, int]:
         """Set an item's parameters but its filter; returns sampling interval (ms) and queue size as revised."""
         table, limits = self._table, self._limits
-        asked = limits.event_queue_size if event and given.queue_size == 0 else given.queue_size
+        asked = limits.event_queue(given.queue_size) if event else given.queue_size
         before = int(table.queue_size[row])
         subscription.queued_rows -= before if before > 1 else 0
-        size = max(1, min(asked, limits.queue_size, limits.queued_rows - subscription.queued_rows))
+        most = limits.most_events if event else limits.queue_size
+        size = max(1, min(asked, most, limits.queued_rows - subscription.queued_rows))
         subscription.queued_rows += size if size > 1 else 0
         sampling = 0.0 if event else self._sampling(given.sampling, subscription)
         table.handle[row], table.stamps[row], table.sampling[row] = given.handle, stamps, sampling
@@ -198,8 +212,8 @@ class Monitoring:
         table, single, result = self._table, subscription.singles.get(row), None
         try:
             if isinstance(single, EventItem):
-                single.filter, result = checks.check_event_filter(self._space, given.filter, self._limits)
-                single.where = Where(self._space, single.filter.WhereClause)
+                self._delivery.change(single, checks.event_filter(self.filters, given.filter, self._limits))
+                result = ua.EventFilterResult()
             else:
                 variable, attribute, value = self._sources.watched(row, single)
                 trigger, deadband = checks.data_filter(given.filter, variable, attribute, value)
@@ -259,6 +273,7 @@ class Monitoring:
         """Have items follow another user's rights: what that one may not read says so, and again is read if it may."""
         self._feed.drain(time.monotonic())
         subscription.principal = principal
+        self._delivery.rights_changed()
         table, rows = self._table, subscription.plant_rows()
         allowed = self._allowed(table.variable[rows], principal)
         lost, regained = rows[~allowed & ~table.denied[rows]], rows[allowed & table.denied[rows]]

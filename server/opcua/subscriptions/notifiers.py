@@ -8,6 +8,24 @@ from asyncua.server.address_space import AddressSpace
 
 SERVER = ua.NodeId(ua.ObjectIds.Server)
 _NOTIFIERS = {ua.NodeId(ua.ObjectIds.HasNotifier), ua.NodeId(ua.ObjectIds.HasEventSource)}
+_MOST_KEPT = 100_000
+
+
+class Notifiers:
+    """Where events of a source can be seen, found once: the hierarchy does not change while the server runs."""
+
+    def __init__(self, space: AddressSpace) -> None:
+        self._space = space
+        self._known: dict[ua.NodeId, tuple[ua.NodeId, ...]] = {}
+
+    def of(self, source: ua.NodeId) -> tuple[ua.NodeId, ...]:
+        """Return the nodes at which events of a source can be seen."""
+        found = self._known.get(source)
+        if found is None:
+            if len(self._known) >= _MOST_KEPT:
+                self._known.clear()
+            found = self._known[source] = tuple(notified(self._space, source))
+        return found
 
 
 def notified(space: AddressSpace, emitting: ua.NodeId) -> set[ua.NodeId]:

@@ -6,22 +6,26 @@
 import asyncio
 import heapq
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from asyncua import ua, uamethod
+from asyncua import ua
 from asyncua.common.utils import ServiceError
 
 from server import logs
 from server.opcua.diagnostics.counters import Tallies
+from server.opcua.events.delivery import Delivery
+from server.opcua.events.generated import GeneratedEvent
+from server.opcua.events.ports import Event
 from server.opcua.rights import Rights
 from server.opcua.space import PlantAddressSpace
+from server.opcua.subscriptions.event_items import EventItem
 from server.opcua.subscriptions.feed import Feed
 from server.opcua.subscriptions.limits import Limits
 from server.opcua.subscriptions.log import QueueLog
 from server.opcua.subscriptions.monitoring import Monitoring
-from server.opcua.subscriptions.notifiers import notified
+from server.opcua.subscriptions.notifiers import Notifiers
 from server.opcua.subscriptions.publishing import Publisher, PublishRequest, Sink
-from server.opcua.subscriptions.singles import EventItem
 from server.opcua.subscriptions.subscription import Subscription
 from server.opcua.subscriptions.table import ItemTable
 from server.quality import GOOD
@@ -34,6 +38,8 @@ _LOOK_AFTER = 0.25
 _EARLY = 0.0005
 _YIELD_AFTER = 0.001
 """How long publishing may keep the event loop from its other work, in seconds."""
+_EVENTS_FOR = 0.002
+"""How long events that come many at once may keep it, in seconds."""
 
 
 class Subscriptions:
@@ -45,16 +51,14 @@ class Subscriptions:
         self.limits = limits or Limits()
         self._tallies = tallies or Tallies()
         self.subscriptions: dict[int, Subscription] = {}
-        self.standard_events: dict[int, Any] = {}
-        """Generators of RefreshStart and RefreshEnd events; asyncua fills it."""
         self.table = ItemTable(len(space.plant.variables))
         self.feed = Feed(space.store, self.table, self, self.limits.poll)
-        self.monitoring = Monitoring(space, rights, self.table, self.feed, self.limits)
-        self._space = space
-        self._publishers: dict[ua.NodeId, Publisher] = {}
-        self._conditions: dict[ua.NodeId, Any] = {}
-        self._timers: list[tuple[float, int]] = []
         self._wake = asyncio.Event()
+        self.notifiers = Notifiers(space)
+        self.delivery = Delivery(self.notifiers.of, self._wake.set)
+        self.monitoring = Monitoring(space, rights, self.table, self.feed, self.delivery, self.limits)
+        self._publishers: dict[ua.NodeId, Publisher] = {}
+        self._timers: list[tuple[float, int]] = []
         self._last_id = 0
         self._looked_after = 0.0
 
@@ -73,6 +77,9 @@ class Subscriptions:
         """Do what is due; returns after how many seconds to come again."""
         began = time.monotonic()
         self.feed.drain(began)
+        if self.delivery.busy:
+            self.delivery.work(_EVENTS_FOR)
+            began = time.monotonic()
         publishers: dict[Publisher, None] = {}
         while self._timers and self._timers[0][0] <= began + _EARLY:
             due, number = heapq.heappop(self._timers)
@@ -98,6 +105,8 @@ class Subscriptions:
         return self._until_next()
 
     def _until_next(self) -> float:
+        if self.delivery.busy:
+            return 0.0
         now = time.monotonic()
         if now - self._looked_after >= _LOOK_AFTER:
             self._looked_after = now
@@ -251,48 +260,25 @@ class Subscriptions:
         if publisher is not None:
             publisher.forget(sink)
 
+    def offer(self, events: Sequence[Event]) -> None:
+        """Queue events where they are subscribed to; returns at once: of many, most are queued a little later."""
+        self.delivery.offer(events)
+
+    def offer_to(self, events: Sequence[Event], items: Iterable[EventItem]) -> None:
+        """Queue events at these items, where they may be seen there and pass the filter."""
+        self.delivery.offer(events, items)
+
+    def mark(self, event: Event, items: Iterable[EventItem]) -> None:
+        """Queue the begin or end of a refresh at these items, whatever their filters (OPC 10000-9 5.11)."""
+        self.delivery.offer([event], items)
+
     async def trigger_event(self, event: Any, subscription_id: int | None = None) -> None:
         """Queue an event where it is subscribed to, in one subscription or in all; asyncua's generators call it."""
-        if hasattr(event, "Retain") and hasattr(event, "NodeId"):
-            if event.Retain:
-                self._conditions[event.NodeId] = event
-            else:
-                self._conditions.pop(event.NodeId, None)
-        if subscription_id is None:
-            chosen = list(self.subscriptions.values())
-        else:
-            chosen = [self.subscriptions[subscription_id]] if subscription_id in self.subscriptions else []
-        self._offer(event, [item for subscription in chosen for item in subscription.events.values()])
-
-    def _offer(self, event: Any, items: list[EventItem]) -> None:
-        if items:
-            nodes = notified(self._space, event.emitting_node)
-            for item in items:
-                if item.node in nodes:
-                    item.offer(event)
-
-    @uamethod
-    async def condition_refresh(self, _parent: Any, subscription_id: int, item_id: int | None = None) -> Any:
-        """Send retained conditions again: ConditionRefresh, and ConditionRefresh2 with an item (OPC 10000-9 5.5.7)."""
-        subscription = self.subscriptions.get(subscription_id)
-        if subscription is None:
-            return ua.StatusCode(_CODES.BadSubscriptionIdInvalid)
-        events = subscription.events
-        if item_id is not None:
-            row = subscription.items.get(item_id)
-            if row not in events:
-                return ua.StatusCode(_CODES.BadMonitoredItemIdInvalid)
-            events = {row: events[row]}
-        await self._refresh_event(ua.ObjectIds.RefreshStartEventType, subscription_id)
-        for event in list(self._conditions.values()):
-            self._offer(event, list(events.values()))
-        await self._refresh_event(ua.ObjectIds.RefreshEndEventType, subscription_id)
-        return None
-
-    async def _refresh_event(self, kind: int, subscription_id: int) -> None:
-        generator = self.standard_events.get(kind)
-        if generator is not None:
-            await generator.trigger(subscription_id=subscription_id)
+        items = None
+        if subscription_id is not None:
+            chosen = self.subscriptions.get(subscription_id)
+            items = [] if chosen is None else chosen.events.values()
+        self.delivery.offer([GeneratedEvent(event)], items)
 
     async def delete_subscriptions(self, _numbers: list[int]) -> list[ua.StatusCode]:
         """Do nothing: asyncua's own session, which calls this at its end, has none."""

@@ -1,11 +1,10 @@
-"""Items that are fed one by one: Strings, attributes, nodes that are not the plant's, and events."""
+"""Items whose values are fed one by one: Strings, attributes, and nodes that are not the plant's."""
 
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false
 
 import math
 import struct
-import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from asyncua import ua
-from asyncua.common.event_objects import EventQueueOverflowEvent
-from asyncua.common.utils import Buffer
-from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary, variant_to_binary
+from asyncua.ua.ua_binary import struct_to_binary
 
 from server.opcua.diagnostics.counters import SubscriptionCounters
 from server.opcua.records import SERVER, SOURCE
@@ -31,7 +28,7 @@ class Owner(Protocol):
     table: ItemTable
     counters: SubscriptionCounters
 
-    def has_news(self, item: "ValueItem | EventItem") -> None:
+    def has_news(self, item: "ValueItem") -> None:
         """Note that the item's queue is not empty."""
         ...
 
@@ -188,19 +185,6 @@ def _too_large(value: ua.DataValue) -> ua.DataValue:
     return replace(value, Value=ua.Variant(None, ua.VariantType.Null), StatusCode=status)
 
 
-def _without_largest(event: bytes, whole: int) -> bytes:
-    """Return an EventFieldList that fits into `whole` bytes: its largest fields are StatusCodes that say why."""
-    fields: Any = struct_from_binary(ua.EventFieldList, Buffer(event))
-    refusal = ua.Variant(ua.StatusCode(ua.StatusCodes.BadEncodingLimitsExceeded), ua.VariantType.StatusCode)
-    sizes = [len(variant_to_binary(one)) for one in fields.EventFields]
-    for place in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
-        fields.EventFields[place] = refusal
-        event = struct_to_binary(fields)
-        if len(event) <= whole:
-            break
-    return event
-
-
 def _exceeds(last: ua.Variant | None, value: ua.Variant | None, deadband: float) -> bool:
     """Return whether a number, or any number of an array, differs by more than the deadband."""
     old: Any = None if last is None else last.Value
@@ -213,87 +197,3 @@ def _exceeds(last: ua.Variant | None, value: ua.Variant | None, deadband: float)
     return any(
         not abs(a - b) <= deadband and not (math.isnan(a) and math.isnan(b)) for a, b in zip(olds, news, strict=True)
     )
-
-
-class EventItem:
-    """An item whose samples are events (OPC 10000-4 7.22.3)."""
-
-    def __init__(self, row: int, owner: Owner, node: ua.NodeId, filter_: ua.EventFilter, where: Any) -> None:
-        self.row = row
-        self.node = node
-        self.filter = filter_
-        self.where = where
-        self.release: Callable[[], None] = lambda: None
-        self._owner = owner
-        self._table = owner.table
-        self._queue: deque[bytes] = deque()
-        self._lost_before = self._lost_after = False
-
-    def __len__(self) -> int:
-        return len(self._queue) + self._lost_before + self._lost_after
-
-    def start(self) -> None:
-        """There is no first sample: events are those to come."""
-
-    def resend(self) -> None:
-        """Events are not sent again."""
-
-    def clear(self) -> None:
-        """Forget the queue."""
-        self._queue.clear()
-        self._lost_before = self._lost_after = False
-
-    def offer(self, event: Any) -> None:
-        """Queue an event if the filter lets it pass."""
-        if self._table.mode[self.row] == DISABLED or not self.where.eval(event):
-            return
-        self._queue.append(self._encode(event))
-        self.resize()
-        self._table.fire(np.array([self.row]))
-        self._owner.has_news(self)
-
-    def resize(self) -> None:
-        """Cut the queue to its size; an EventQueueOverflowEvent will say so where events were lost."""
-        while len(self._queue) > self._table.queue_size[self.row]:
-            self._owner.counters.event_overflows += 1
-            if self._table.discard_oldest[self.row]:
-                self._queue.popleft()
-                self._lost_before = True
-            else:
-                self._queue.pop()
-                self._lost_after = True
-
-    def take(self, limit: int, room: int, whole: int, *, first: bool) -> tuple[list[bytes], int]:
-        """Remove events as notifications of values are removed; fields that fit nowhere give way to a StatusCode."""
-        found: list[bytes] = []
-        size = 0
-        if self._lost_before and limit:
-            self._lost_before = False
-            found.append(self._overflow())
-            size = len(found[0])
-        while self._queue and len(found) < limit:
-            event = self._queue[0]
-            if len(event) > whole:
-                event = _without_largest(event, whole)
-            if (found or not first) and size + len(event) > room:
-                break
-            self._queue.popleft()
-            found.append(event)
-            size += len(event)
-        if not self._queue and self._lost_after and len(found) < limit:
-            self._lost_after = False
-            found.append(self._overflow())
-            size += len(found[-1])
-        return found, size
-
-    def _encode(self, event: Any) -> bytes:
-        fields = event.to_event_fields(self.filter.SelectClauses)
-        return struct_to_binary(ua.EventFieldList(int(self._table.handle[self.row]), fields))
-
-    def _overflow(self) -> bytes:
-        server = ua.NodeId(ua.ObjectIds.Server)
-        event: Any = EventQueueOverflowEvent(server, "Events were lost: the queue of the monitored item was full", 500)
-        event.EventId = uuid.uuid4().bytes
-        event.SourceName = "Server"
-        event.Time = event.ReceiveTime = datetime.now(UTC)
-        return self._encode(event)

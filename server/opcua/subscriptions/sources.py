@@ -13,8 +13,9 @@ from asyncua import ua
 from address_space.model import Variable
 from server.opcua.rights import Rights
 from server.opcua.space import PlantAddressSpace, to_data_value
+from server.opcua.subscriptions.event_items import EventItem
 from server.opcua.subscriptions.feed import Feed
-from server.opcua.subscriptions.singles import EventItem, ValueItem
+from server.opcua.subscriptions.singles import ValueItem
 from server.opcua.subscriptions.subscription import Subscription
 from server.opcua.subscriptions.table import ItemTable
 from server.store import Batch, now_ticks
@@ -61,7 +62,9 @@ class Sources:
         """Whether an attribute is computed when it is read, so that nothing tells of its changes."""
         node = self._space.get(item.NodeId)
         attribute = None if node is None else node.attributes.get(item.AttributeId)
-        return attribute is not None and attribute.value_callback is not None
+        if attribute is None or attribute.value_callback is None:
+            return False
+        return not self._space.conditions.is_pushed(item.NodeId)
 
     def watched(self, row: int, item: ValueItem | EventItem | None) -> tuple[Variable | None, int, Any]:
         """Return an item's plant variable, attribute, and for other nodes its present Variant."""
@@ -92,6 +95,9 @@ class Sources:
         return detach
 
     def _follow_attribute(self, what: ua.ReadValueId, item: ValueItem) -> Callable[[], None]:
+        if what.AttributeId == ua.AttributeIds.Value and self._space.conditions.is_pushed(what.NodeId):
+            return self._space.conditions.follow(what.NodeId, lambda: item.changed(time.monotonic()))
+
         async def changed(_handle: int, _value: Any, _error: Any = None) -> None:
             item.changed(time.monotonic())
 

@@ -13,9 +13,10 @@ from asyncua import ua
 
 from server.opcua.diagnostics.counters import SubscriptionCounters
 from server.opcua.subscriptions import encoding
+from server.opcua.subscriptions.event_items import EventItem
 from server.opcua.subscriptions.limits import Limits
 from server.opcua.subscriptions.log import QueueLog, Samples
-from server.opcua.subscriptions.singles import EventItem, ValueItem
+from server.opcua.subscriptions.singles import ValueItem
 from server.opcua.subscriptions.table import ItemTable, Rows
 from server.quality import GOOD
 from server.security.principal import Principal

@@ -76,10 +76,10 @@ async def test_a_value_is_kept_from_whom_its_read_role_keeps_out(
     for client in (anyone, operator):
         assert await status(client, f"{P}.Secret") == CODES.BadUserAccessDenied
         assert await value(client, f"{P}.Secret", IDS.UserAccessLevel) == 0
-        assert await value(client, f"{P}.Secret", IDS.AccessLevel) == 1
+        assert await value(client, f"{P}.Secret", IDS.AccessLevel) == 1 | 0x0C  # with its history
         assert await status(client, f"{P}.Secret", IDS.Description) == 0
     assert await value(engineer, f"{P}.Secret") == 7.0
-    assert await value(engineer, f"{P}.Secret", IDS.UserAccessLevel) == 1
+    assert await value(engineer, f"{P}.Secret", IDS.UserAccessLevel) == 1 | 0x0C
 
 
 async def test_a_value_kept_back_does_not_come_with_others_that_are_free(anyone: Client, engineer: Client) -> None:
@@ -113,9 +113,8 @@ async def test_an_item_on_no_node_is_refused(anyone: Client) -> None:
 
 async def test_writing_needs_the_role(anyone: Client, operator: Client, engineer: Client) -> None:
     assert await value(anyone, f"{P}.Target", IDS.UserAccessLevel) == 1
-    assert await value(operator, f"{P}.Target", IDS.UserAccessLevel) == await value(
-        operator, f"{P}.Target", IDS.AccessLevel
-    )
+    of_all = await value(operator, f"{P}.Target", IDS.AccessLevel)
+    assert await value(operator, f"{P}.Target", IDS.UserAccessLevel) == of_all & ~0x08  # HistoryWrite is for Engineers
     for client in (anyone, engineer):
         assert await write(client, f"{P}.Target", double(20)) == CODES.BadUserAccessDenied
     assert await write(operator, f"{P}.Target", double(20)) == 0

@@ -12,7 +12,7 @@ from tests.server.opcua_view.view_rig import Client, browse_body, description
 
 PLANT = ua.NodeId("Plant", 2)
 GENERATOR = ua.NodeId("Plant.Generator1", 2)
-SPEED = ua.NodeId("Plant.Generator1.Speed", 2)
+CURRENT = ua.NodeId("Plant.Generator1.CurrentL1", 2)
 UNKNOWN = ua.NodeId("Plant.Generator1.NoSuch", 2)
 HIERARCHICAL = ua.NodeId(ua.ObjectIds.HierarchicalReferences)
 HAS_COMPONENT = ua.NodeId(ua.ObjectIds.HasComponent)
@@ -40,9 +40,13 @@ def test_the_server_notifies_of_the_plant(client: Client) -> None:
 
 
 def test_subtypes_are_included_only_when_asked_for(client: Client) -> None:
-    asked = [description(SPEED, FORWARD, HIERARCHICAL, subtypes=subtypes) for subtypes in (True, False)]
+    asked = [description(CURRENT, FORWARD, HIERARCHICAL, subtypes=subtypes) for subtypes in (True, False)]
     with_subtypes, without = client.browse(asked)
-    assert {found.BrowseName.Name for found in with_subtypes.References} == {"EURange", "EngineeringUnits"}
+    assert {found.BrowseName.Name for found in with_subtypes.References} == {
+        "EURange",
+        "EngineeringUnits",
+        "HA Configuration",
+    }
     assert without.StatusCode.is_good()
     assert without.References == []
 
@@ -52,30 +56,30 @@ def test_subtypes_are_included_only_when_asked_for(client: Client) -> None:
     [
         (description(UNKNOWN), "BadNodeIdUnknown"),
         (description(ua.NodeId("Plant", 77)), "BadNodeIdUnknown"),
-        (description(SPEED, 3), "BadBrowseDirectionInvalid"),
-        (description(SPEED, kind=ua.NodeId(ua.ObjectIds.ObjectsFolder)), "BadReferenceTypeIdInvalid"),
-        (description(SPEED, kind=ua.NodeId(765_432)), "BadReferenceTypeIdInvalid"),
-        (b"\x03\x02\x00\x01\x00\x00\x00\xff" + description(SPEED)[-15:], "BadNodeIdUnknown"),  # not UTF-8
+        (description(CURRENT, 3), "BadBrowseDirectionInvalid"),
+        (description(CURRENT, kind=ua.NodeId(ua.ObjectIds.ObjectsFolder)), "BadReferenceTypeIdInvalid"),
+        (description(CURRENT, kind=ua.NodeId(765_432)), "BadReferenceTypeIdInvalid"),
+        (b"\x03\x02\x00\x01\x00\x00\x00\xff" + description(CURRENT)[-15:], "BadNodeIdUnknown"),  # not UTF-8
     ],
 )
 def test_a_bad_description_fails_alone(client: Client, wanted: bytes, status: str) -> None:
-    bad, good = client.browse([wanted, description(SPEED)])
+    bad, good = client.browse([wanted, description(CURRENT)])
     assert bad.StatusCode.name == status
     assert bad.References == []
     assert bad.ContinuationPoint is None
     assert good.StatusCode.is_good()
-    assert len(good.References) == 4
+    assert len(good.References) == 5
 
 
 @pytest.mark.parametrize(
     ("body", "status"),
     [
         (browse_body([]), "BadNothingToDo"),
-        (browse_body([description(SPEED)] * (MAX_OPERATIONS + 1)), "BadTooManyOperations"),
-        (browse_body([description(SPEED)], view=ua.NodeId(ua.ObjectIds.ViewsFolder)), "BadViewIdUnknown"),
-        (browse_body([description(SPEED)])[:-1], "BadDecodingError"),
-        (browse_body([description(SPEED)]) + b"\x00", "BadDecodingError"),
-        (browse_body([b"\x09" + description(SPEED)]), "BadDecodingError"),
+        (browse_body([description(CURRENT)] * (MAX_OPERATIONS + 1)), "BadTooManyOperations"),
+        (browse_body([description(CURRENT)], view=ua.NodeId(ua.ObjectIds.ViewsFolder)), "BadViewIdUnknown"),
+        (browse_body([description(CURRENT)])[:-1], "BadDecodingError"),
+        (browse_body([description(CURRENT)]) + b"\x00", "BadDecodingError"),
+        (browse_body([b"\x09" + description(CURRENT)]), "BadDecodingError"),
         (b"\x00", "BadDecodingError"),
     ],
 )
@@ -84,7 +88,7 @@ def test_a_bad_request_fails_as_a_whole(client: Client, body: bytes, status: str
 
 
 def test_as_many_operations_as_are_announced(client: Client) -> None:
-    results = client.browse([description(SPEED, mask=0)] * MAX_OPERATIONS)
+    results = client.browse([description(CURRENT, mask=0)] * MAX_OPERATIONS)
     assert len(results) == MAX_OPERATIONS
     node = ua.NodeId(ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse)
     assert client.space.read_attribute_value(node, ua.AttributeIds.Value).Value.Value == MAX_OPERATIONS
@@ -107,10 +111,10 @@ def test_what_was_cut_comes_with_browse_next(client: Client) -> None:
 
 
 def test_as_many_references_as_asked_for_need_no_point(client: Client) -> None:
-    (exact,) = client.browse([description(SPEED)], most=4)
+    (exact,) = client.browse([description(CURRENT)], most=5)
     assert exact.ContinuationPoint is None
-    (less,) = client.browse([description(SPEED)], most=3)
-    assert (len(less.References), less.ContinuationPoint is None) == (3, False)
+    (less,) = client.browse([description(CURRENT)], most=4)
+    assert (len(less.References), less.ContinuationPoint is None) == (4, False)
 
 
 def test_released_points_are_gone(client: Client) -> None:
@@ -174,7 +178,7 @@ def test_an_answer_of_which_nothing_fits_is_refused(client: Client) -> None:
 
 
 def test_registered_nodes_keep_their_ids_and_unknown_ones_are_copied(client: Client) -> None:
-    nodes = [SPEED, UNKNOWN, ua.NodeId(b"x", 3)]
+    nodes = [CURRENT, UNKNOWN, ua.NodeId(b"x", 3)]
     body = struct_to_binary(ua.RegisterNodesParameters(NodesToRegister=nodes))
     assert client.ask("RegisterNodes", body).Parameters.RegisteredNodeIds == nodes
     assert client.ask("UnregisterNodes", body).ResponseHeader.ServiceResult.is_good()

@@ -1,0 +1,243 @@
+"""Nodes of condition instances, made on demand as all nodes of the plant are (OPC 10000-9 5.5 to 5.8).
+
+A condition on a variable has that variable as its ConditionSource, any other its machine. Types of machines have their
+conditions as instance declarations, with the same members.
+"""
+
+# asyncua types integers and times as classes of its own.
+# pyright: reportArgumentType=false
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from asyncua import ua
+from asyncua.server.address_space import AttributeValue, NodeData
+
+from address_space.model import AlarmDeclaration, Condition, Machine, MachineType, Plant, Role
+from server.opcua import attributes as attrs
+from server.opcua.attributes import Attributes, node_id, qualified
+from server.opcua.conditions.forms import LIMIT_PATHS, LIMITS_ROLE, Form, Forms, role_of
+from server.opcua.conditions.members import HAS_TRUE_SUB_STATE, Member, Path
+from server.opcua.nodes import HAS_COMPONENT, HAS_RULE, HAS_TYPE, reference
+
+ReadField = Callable[[Condition, Path], ua.DataValue]
+
+_IDS = ua.ObjectIds
+HAS_CONDITION = ua.NodeId(_IDS.HasCondition)
+HAS_EVENT_SOURCE = ua.NodeId(_IDS.HasEventSource)
+_READ_WRITE = 0x03
+_OBJECT, _VARIABLE, _METHOD = ua.NodeClass.Object, ua.NodeClass.Variable, ua.NodeClass.Method
+_TYPE_CLASS = {_OBJECT: ua.NodeClass.ObjectType, _VARIABLE: ua.NodeClass.VariableType}
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What conditions are below: a machine, or with `machine` None the type of machines itself."""
+
+    path: str
+    type: MachineType
+    machine: Machine | None
+
+    def reference(self, by: ua.NodeId, *, forward: bool) -> ua.ReferenceDescription:
+        """Return a reference to it."""
+        if self.machine is None:
+            return reference(by, node_id(self.path), ua.NodeClass.ObjectType, qualified(self.path), forward=forward)
+        kind, name = node_id(self.type.name), qualified(self.machine.name)
+        return reference(by, node_id(self.path), _OBJECT, name, type_definition=kind, forward=forward)
+
+
+class ConditionNodes:
+    """Builds them; `read` gives variables their values."""
+
+    def __init__(self, plant: Plant, forms: Forms, read: ReadField) -> None:
+        self._forms = forms
+        self._read = read
+        self._by_machine: dict[str, dict[str, Condition]] = {}
+        for condition in plant.conditions:
+            self._by_machine.setdefault(condition.machine.path, {})[condition.name] = condition
+        self._attributes: dict[tuple[int, Path], Attributes] = {}
+
+    def _declarations(self, owner: Owner) -> Mapping[str, AlarmDeclaration]:
+        """Return the conditions of a machine, or of a type, by name."""
+        if owner.machine is None:
+            return owner.type.alarms
+        return {name: it.declaration for name, it in self._by_machine.get(owner.path, {}).items()}
+
+    def identifiers(self, path: str, kind: MachineType, machine: Machine | None) -> Iterator[str]:
+        """Yield the identifiers of all nodes of the conditions of a machine, or of a type where `machine` is None."""
+        owner = Owner(path, kind, machine)
+        for name, declaration in self._declarations(owner).items():
+            yield f"{owner.path}.{name}"
+            for below in self._forms.of(declaration).members:
+                yield ".".join((owner.path, name, *below))
+
+    def of_owner(self, path: str, kind: MachineType, machine: Machine | None) -> list[ua.ReferenceDescription]:
+        """Return the references from an owner to its conditions and to the variables that are event sources."""
+        owner = Owner(path, kind, machine)
+        found: list[ua.ReferenceDescription] = []
+        sources: dict[str, None] = {}
+        for declaration in self._declarations(owner).values():
+            found.append(self._to_condition(HAS_COMPONENT, owner, declaration))
+            if declaration.input is None:
+                found.append(self._to_condition(HAS_CONDITION, owner, declaration))
+            else:
+                sources[declaration.input] = None
+        found += [self._to_source(owner, name) for name in sources]
+        return found
+
+    def of_variable(
+        self, path: str, kind: MachineType, machine: Machine | None, name: str
+    ) -> list[ua.ReferenceDescription]:
+        """Return the references between a variable and the conditions that watch it, and to its owner."""
+        owner = Owner(path, kind, machine)
+        watching = [it for it in self._declarations(owner).values() if it.input == name]
+        found = [self._to_condition(HAS_CONDITION, owner, it) for it in watching]
+        return [*found, owner.reference(HAS_EVENT_SOURCE, forward=False)] if found else []
+
+    def build(self, path: str, kind: MachineType, machine: Machine | None, rest: list[str]) -> NodeData | None:
+        """Return the node at `rest` below an owner, None when its conditions have none there."""
+        owner = Owner(path, kind, machine)
+        declaration = self._declarations(owner).get(rest[0])
+        if declaration is None:
+            return None
+        form, below = self._forms.of(declaration), tuple(rest[1:])
+        if not below:
+            return self._build_instance(owner, form)
+        member = form.members.get(below)
+        return None if member is None else self._build_member(owner, form, member)
+
+    def _build_instance(self, owner: Owner, form: Form) -> NodeData:
+        declaration = form.declaration
+        top = f"{owner.path}.{declaration.name}"
+        shared = self._attributes.get((id(declaration), ()))
+        if shared is None:
+            shared = attrs.folder_attributes(declaration.name, declaration.message)
+            self._attributes[id(declaration), ()] = shared
+        data = _node(top, shared)
+        data.references.append(_to_type(form.type_id, form.type_name, ua.NodeClass.ObjectType))
+        data.references.append(owner.reference(HAS_COMPONENT, forward=False))
+        data.references.append(self._source(owner, declaration))
+        data.references += [_to_member(top, it) for it in form.below[()]]
+        if owner.machine is None:
+            data.references.append(_rule(optional=False))
+        return data
+
+    def _build_member(self, owner: Owner, form: Form, member: Member) -> NodeData:
+        top, path = f"{owner.path}.{form.declaration.name}", member.path
+        shared = self._attributes.get((id(form.declaration), path))
+        if shared is None:
+            shared = self._attributes[id(form.declaration), path] = _attributes(form, member)
+        data = _node(".".join((top, *path)), shared)
+        if member.node_class is not _METHOD:
+            kind = _TYPE_CLASS[member.node_class]
+            data.references.append(_to_type(member.type_definition, member.type_name, kind))
+        above = form.members.get(path[:-1])
+        if above is None:
+            name = qualified(form.declaration.name)
+            data.references.append(
+                reference(member.by, node_id(top), _OBJECT, name, type_definition=form.type_id, forward=False)
+            )
+        else:
+            data.references.append(_to_member(top, above, by=member.by, forward=False))
+        data.references += [_to_member(top, it) for it in form.below.get(path, ())]
+        data.references += _sub_states(top, form, member)
+        if owner.machine is None:
+            data.references.append(_rule(optional=not member.mandatory))
+        if member.node_class is _VARIABLE and ua.AttributeIds.Value not in shared:
+            data.attributes[ua.AttributeIds.Value] = self._value(owner, form, path)
+        return data
+
+    def _value(self, owner: Owner, form: Form, path: Path) -> AttributeValue:
+        if owner.machine is None:
+            return AttributeValue(ua.DataValue(ua.Variant(None)))
+        condition = self._by_machine[owner.path][form.declaration.name]
+        value = AttributeValue(ua.DataValue())
+        value.value_callback = lambda _node, _attribute: self._read(condition, path)
+        return value
+
+    def _to_condition(self, by: ua.NodeId, owner: Owner, declaration: AlarmDeclaration) -> ua.ReferenceDescription:
+        target = node_id(f"{owner.path}.{declaration.name}")
+        kind = self._forms.of(declaration).type_id
+        return reference(by, target, _OBJECT, qualified(declaration.name), type_definition=kind)
+
+    def _source(self, owner: Owner, declaration: AlarmDeclaration) -> ua.ReferenceDescription:
+        if declaration.input is None:
+            return owner.reference(HAS_CONDITION, forward=False)
+        return self._to_variable(HAS_CONDITION, owner, declaration.input, forward=False)
+
+    def _to_source(self, owner: Owner, name: str) -> ua.ReferenceDescription:
+        return self._to_variable(HAS_EVENT_SOURCE, owner, name, forward=True)
+
+    @staticmethod
+    def _to_variable(by: ua.NodeId, owner: Owner, name: str, *, forward: bool) -> ua.ReferenceDescription:
+        analog = owner.type.variables[name].unit is not None
+        kind = ua.NodeId(_IDS.AnalogUnitRangeType if analog else _IDS.BaseDataVariableType)
+        target = node_id(f"{owner.path}.{name}")
+        return reference(by, target, _VARIABLE, qualified(name), type_definition=kind, forward=forward)
+
+
+def _attributes(form: Form, member: Member) -> Attributes:
+    """Return what the members of all instances share; a constant Value is among it."""
+    ids, name = ua.AttributeIds, ua.QualifiedName(member.name, 0)
+    if member.node_class is _OBJECT:
+        shared = attrs.base(_OBJECT, name, member.name, "")
+        shared[ids.EventNotifier] = attrs.attribute(0, ua.VariantType.Byte)
+        return shared
+    if member.node_class is _METHOD:
+        shared = attrs.base(_METHOD, name, member.name, "")
+        permissions = dict.fromkeys(Role, ua.PermissionType.Browse)
+        permissions[role_of(member.path, form.declaration)] |= ua.PermissionType.Call
+        shared[ids.Executable] = shared[ids.UserExecutable] = attrs.attribute(True, ua.VariantType.Boolean)
+        shared[ids.RolePermissions] = attrs.role_permissions(permissions)
+        return shared
+    constant = member.constant or form.constants.get(member.path)
+    shared = attrs.property_attributes(name, member.data_type, constant)
+    if constant is None:
+        del shared[ids.Value]
+    if member.path in LIMIT_PATHS:
+        level = attrs.attribute(_READ_WRITE, ua.VariantType.Byte)
+        permissions = dict.fromkeys(Role, ua.PermissionType.Browse | ua.PermissionType.Read)
+        permissions[LIMITS_ROLE] |= ua.PermissionType.Write
+        shared |= {
+            ids.AccessLevel: level,
+            ids.UserAccessLevel: level,
+            ids.RolePermissions: attrs.role_permissions(permissions),
+        }
+    return shared
+
+
+def _node(identifier: str, shared: Attributes) -> NodeData:
+    data = NodeData(node_id(identifier))
+    data.attributes = {
+        ua.AttributeIds.NodeId: AttributeValue(ua.DataValue(ua.Variant(data.nodeid, ua.VariantType.NodeId))),
+        **shared,
+    }
+    return data
+
+
+def _to_type(target: ua.NodeId, name: str, node_class: ua.NodeClass) -> ua.ReferenceDescription:
+    return reference(HAS_TYPE, target, node_class, ua.QualifiedName(name, 0))
+
+
+def _to_member(
+    top: str, member: Member, *, by: ua.NodeId | None = None, forward: bool = True
+) -> ua.ReferenceDescription:
+    name, target = ua.QualifiedName(member.name, 0), node_id(".".join((top, *member.path)))
+    kind = member.type_definition
+    return reference(by or member.by, target, member.node_class, name, type_definition=kind, forward=forward)
+
+
+def _sub_states(top: str, form: Form, member: Member) -> Iterator[ua.ReferenceDescription]:
+    for path in member.sub_states:
+        if path in form.members:
+            yield _to_member(top, form.members[path], by=HAS_TRUE_SUB_STATE)
+    for other in form.above.get(member.path, ()):
+        yield _to_member(top, other, by=HAS_TRUE_SUB_STATE, forward=False)
+
+
+def _rule(*, optional: bool) -> ua.ReferenceDescription:
+    number, name = (
+        (_IDS.ModellingRule_Optional, "Optional") if optional else (_IDS.ModellingRule_Mandatory, "Mandatory")
+    )
+    kind = ua.NodeId(_IDS.ModellingRuleType)
+    return reference(HAS_RULE, ua.NodeId(number), _OBJECT, ua.QualifiedName(name, 0), type_definition=kind)
