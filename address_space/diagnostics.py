@@ -1,10 +1,18 @@
 """The part of the tree that every plant has: how the server's own parts are doing."""
 
-from address_space.model import BuiltinType, Feed, MachineType, VariableDeclaration
+from address_space.model import (
+    AlarmDeclaration,
+    AlarmKind,
+    BuiltinType,
+    Feed,
+    MachineType,
+    VariableDeclaration,
+)
 from address_space.units import UNITS
 
 OBJECT = "ServerDiagnostics"
 GATEWAYS = ("modbus", "mqtt", "influx")
+ALARMS = "Alarms"
 
 
 def _shown(name: str, builtin: BuiltinType, description: str) -> VariableDeclaration:
@@ -35,15 +43,44 @@ _GATEWAY = (
     _shown("Dropped", BuiltinType.UInt64, "Samples given up since the server's start"),
 )
 
+_ALARMS = (
+    _shown("AlarmsPerHour", BuiltinType.UInt32, "Alarms raised in the last hour"),
+    _shown("AlarmsPer10Minutes", BuiltinType.UInt32, "Alarms raised in the last ten minutes"),
+    _shown("PeakPer10Minutes", BuiltinType.UInt32, "The most of these in the last day"),
+    _shown("Standing", BuiltinType.UInt32, "Conditions that are active now, shelved and suppressed ones apart"),
+    _shown("Unacknowledged", BuiltinType.UInt32, "Conditions and branches that wait to be acknowledged"),
+    _shown("Shelved", BuiltinType.UInt32, "Conditions that an operator has shelved"),
+    _shown("Suppressed", BuiltinType.UInt32, "Conditions that are suppressed or out of service"),
+    _shown("Stale", BuiltinType.UInt32, "Conditions that have been active for more than a day"),
+    _shown("Chattering", BuiltinType.UInt32, "Conditions that were raised three times or more in the last minute"),
+    _shown("Flood", BuiltinType.Boolean, "Ten alarms in ten minutes were exceeded, and it is not five yet"),
+    _shown("TopOffenders", BuiltinType.String, "The ten that were raised most in the last day: path and count"),
+)
+"""Figures of ANSI/ISA-18.2 and IEC 62682 clause 16."""
+
+_COMMUNICATION_LOST = AlarmDeclaration(
+    "CommunicationLost", 700, "Communication is lost", AlarmKind.COMMUNICATION, on_delay=5.0, off_delay=2.0
+)
+_CERTIFICATE_EXPIRY = AlarmDeclaration(
+    "CertificateExpiry", 600, "The server's certificate expires soon", AlarmKind.CERTIFICATE_EXPIRY,
+
+)  # fmt: skip
+
 FOLDER_TYPE = MachineType(
-    "ServerDiagnosticsType", "How the server's parts are doing", {}, {}, {}, None, nameplate=False
+    "ServerDiagnosticsType",
+    "How the server's parts are doing",
+    {},
+    {},
+    {_CERTIFICATE_EXPIRY.name: _CERTIFICATE_EXPIRY},
+    None,
+    nameplate=False,
 )
 SOURCE_TYPE = MachineType(
     "SourceDiagnosticsType",
     "How one source is doing",
     {declaration.name: declaration for declaration in _PART},
     {},
-    {},
+    {_COMMUNICATION_LOST.name: _COMMUNICATION_LOST},
     None,
     nameplate=False,
 )
@@ -52,8 +89,17 @@ GATEWAY_TYPE = MachineType(
     "How one gateway is doing",
     {declaration.name: declaration for declaration in _GATEWAY},
     {},
+    {_COMMUNICATION_LOST.name: _COMMUNICATION_LOST},
+    None,
+    nameplate=False,
+)
+ALARMS_TYPE = MachineType(
+    "AlarmStatisticsType",
+    "How many alarms there are, and which",
+    {declaration.name: declaration for declaration in _ALARMS},
+    {},
     {},
     None,
     nameplate=False,
 )
-TYPES = {machine_type.name: machine_type for machine_type in (FOLDER_TYPE, SOURCE_TYPE, GATEWAY_TYPE)}
+TYPES = {it.name: it for it in (FOLDER_TYPE, SOURCE_TYPE, GATEWAY_TYPE, ALARMS_TYPE)}

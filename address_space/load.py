@@ -1,7 +1,7 @@
 """From the plant file to the plant: resolve names, check everything, number the variables."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,16 @@ from pydantic import ValidationError
 
 from address_space import diagnostics
 from address_space.errors import PlantError, did_you_mean, sentence
-from address_space.model import Command, Enumeration, Machine, MachineType, Plant, SourceDeclaration, Variable
+from address_space.model import (
+    Command,
+    Condition,
+    Enumeration,
+    Machine,
+    MachineType,
+    Plant,
+    SourceDeclaration,
+    Variable,
+)
 from address_space.schema import ObjectSection, PlantFile
 from address_space.types import build_type
 from address_space.yaml_file import YamlFile
@@ -98,6 +107,7 @@ class _Builder:
             raise self.yaml.error(("objects", diagnostics.OBJECT), "is the name of the server's own diagnostics")
         machines.extend(self._diagnostics(plant.name))
         objects = (root, *machines)
+        conditions = tuple(self._conditions(objects))
         children: dict[str, list[Machine]] = {}
         for machine in machines:
             children.setdefault(machine.path.rpartition(".")[0], []).append(machine)
@@ -112,11 +122,20 @@ class _Builder:
             machines=tuple(machines),
             variables=tuple(self.variables),
             commands={command.path: command for machine in objects for command in machine.commands.values()},
+            conditions=conditions,
             sources={name: self._source(name) for name in self.raw.sources},
             _by_path={variable.path: variable for variable in self.variables},
             _machine_by_path={machine.path: machine for machine in objects},
             _children={path: tuple(below) for path, below in children.items()},
+            _condition_by_path={condition.path: condition for condition in conditions},
         )
+
+    @staticmethod
+    def _conditions(objects: Iterable[Machine]) -> Iterator[Condition]:
+        declared = ((machine, alarm) for machine in objects for alarm in machine.type.alarms.values())
+        for number, (machine, alarm) in enumerate(declared):
+            inputs = tuple(machine.variables[name] for name in alarm.inputs)
+            yield Condition(number, f"{machine.path}.{alarm.name}", alarm, machine, inputs)
 
     def _type(self, name: str, location: tuple[str, ...]) -> MachineType:
         if name not in self.types:
@@ -183,11 +202,12 @@ class _Builder:
         section = ObjectSection(type=diagnostics.FOLDER_TYPE.name)
         yield self._machine(path, diagnostics.OBJECT, diagnostics.FOLDER_TYPE, section)
         for name in self.raw.sources:
-            if name in diagnostics.GATEWAYS:
-                raise self.yaml.error(("sources", name), "is the name of a gateway")
+            if name in (*diagnostics.GATEWAYS, diagnostics.ALARMS):
+                raise self.yaml.error(("sources", name), "is the name of a part of the server's own diagnostics")
             yield self._machine(f"{path}.{name}", name, diagnostics.SOURCE_TYPE, section)
         for name in diagnostics.GATEWAYS:
             yield self._machine(f"{path}.{name}", name, diagnostics.GATEWAY_TYPE, section)
+        yield self._machine(f"{path}.{diagnostics.ALARMS}", diagnostics.ALARMS, diagnostics.ALARMS_TYPE, section)
 
     def _source(self, name: str) -> SourceDeclaration:
         section = self.raw.sources[name]

@@ -134,16 +134,62 @@ class CommandDeclaration:
     within: float = 2.0
 
 
+class AlarmKind(enum.StrEnum):
+    """What makes a condition active; each is a type of OPC 10000-9 5.8."""
+
+    LEVEL = "level"
+    NON_EXCLUSIVE_LEVEL = "non_exclusive_level"
+    RATE_OF_CHANGE = "rate_of_change"
+    DEVIATION = "deviation"
+    DISCREPANCY = "discrepancy"
+    OFF_NORMAL = "off_normal"
+    TRIP = "trip"
+    RULE = "rule"
+    COMMUNICATION = "communication"
+    CERTIFICATE_EXPIRY = "certificate_expiry"
+
+
+LIMITS = ("high_high", "high", "low", "low_low")
+"""Names of limits; the position is the bit of each in a mask of limits that are exceeded."""
+
+
 @dataclass(frozen=True, slots=True)
 class AlarmDeclaration:
-    """A condition over variables of the same machine: `limits` on `input`, or the rule `when`."""
+    """A condition over variables of one machine.
+
+    `input` is watched: against `limits` (its value, its change a second, or how far it is from `setpoint`), against
+    `target` (more than `tolerance` away for longer than `within` seconds), or for values that are none of `normal`, or
+    one of `tripped`. A rule `when` has no input. `severities` are those of limits that differ from `severity`; delays
+    are in seconds, `deadband` is in the unit of what is compared. Acknowledging takes `acknowledge_role`, and with
+    `confirm` is followed by a confirmation.
+    """
 
     name: str
     severity: int
     message: str
+    kind: AlarmKind = AlarmKind.LEVEL
     input: str | None = None
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
+    severities: Mapping[str, int] = field(default_factory=dict[str, int])
     when: Expression | None = None
+    setpoint: str | None = None
+    target: str | None = None
+    tolerance: float = 0.0
+    within: float = 0.0
+    normal: tuple[int, ...] = ()
+    tripped: tuple[int, ...] = ()
+    deadband: float = 0.0
+    on_delay: float = 0.0
+    off_delay: float = 0.0
+    acknowledge_role: Role = Role.Operator
+    confirm: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The variables that it reads, that which it watches first."""
+        if self.when is not None:
+            return self.when.names
+        return tuple(name for name in (self.input, self.setpoint, self.target) if name is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +219,8 @@ class MachineType:
     alarms: Mapping[str, AlarmDeclaration]
     emergency_stop: EmergencyStopDeclaration | None
     nameplate: bool
+    retention: float | None = None
+    """How long the historian keeps samples of its variables (s); None leaves it to the settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +247,30 @@ class Machine:
     commands: Mapping[str, Command]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """A condition of one machine: `id` is its row among all, `path` the NodeId identifier of its object.
+
+    `inputs` are the variables that its declaration names, in the same order; `input` is the one that it watches.
+    """
+
+    id: int
+    path: str
+    declaration: AlarmDeclaration
+    machine: Machine
+    inputs: tuple[Variable, ...]
+
+    @property
+    def name(self) -> str:
+        """The browse name."""
+        return self.declaration.name
+
+    @property
+    def input(self) -> Variable | None:
+        """The variable that it watches; None for a rule, and for what the server watches itself."""
+        return None if self.declaration.input is None else self.inputs[0]
+
+
 @dataclass(frozen=True, slots=True)
 class SourceDeclaration:
     """A source of the plant file: `options` is what its kind checks itself.
@@ -216,7 +288,7 @@ class SourceDeclaration:
 
 @dataclass(frozen=True, eq=False)
 class Plant:
-    """The whole plant. `variables[i].id == i`; `root` is the plant's own object, `machines` what is below it."""
+    """The whole plant: `variables[i].id == i`, so for conditions; `root` is its own object, `machines` are below it."""
 
     name: str
     namespace: str
@@ -228,10 +300,12 @@ class Plant:
     machines: tuple[Machine, ...]
     variables: tuple[Variable, ...]
     commands: Mapping[str, Command]
+    conditions: tuple[Condition, ...]
     sources: Mapping[str, SourceDeclaration]
     _by_path: Mapping[str, Variable]
     _machine_by_path: Mapping[str, Machine]
     _children: Mapping[str, tuple[Machine, ...]]
+    _condition_by_path: Mapping[str, Condition]
 
     @property
     def file(self) -> Path:
@@ -258,6 +332,10 @@ class Plant:
     def find_machine(self, path: str) -> Machine | None:
         """Return the machine at `path`, or None."""
         return self._machine_by_path.get(path)
+
+    def find_condition(self, path: str) -> Condition | None:
+        """Return the condition at `Plant.Generator1.Overspeed`, or None."""
+        return self._condition_by_path.get(path)
 
     def children(self, machine: Machine) -> tuple[Machine, ...]:
         """Return the machines right below `machine`."""

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from address_space.model import BuiltinType, Role
+from address_space.model import AlarmKind, BuiltinType, Role
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Range = tuple[float, float]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _builtin(value: Any) -> Any:
@@ -71,16 +72,30 @@ class CommandSection(_Section):
 
 
 class AlarmSection(_Section):
-    """One alarm of a type: limits on `input`, or a rule `when`."""
+    """One alarm of a type: on `input`, or a rule `when`."""
 
     message: str = Field(min_length=1)
     severity: int = Field(ge=1, le=1000)
+    kind: AlarmKind | None = None
     input: str | None = None
     when: str | None = None
-    high_high: float | None = None
-    high: float | None = None
-    low: float | None = None
-    low_low: float | None = None
+    high_high: Finite | None = None
+    high: Finite | None = None
+    low: Finite | None = None
+    low_low: Finite | None = None
+    severities: dict[str, Annotated[int, Field(ge=1, le=1000)]] = {}
+    exclusive: bool = True
+    setpoint: str | None = None
+    target: str | None = None
+    tolerance: Finite | None = Field(default=None, ge=0)
+    within: Finite | None = Field(default=None, gt=0, le=86_400)
+    normal: str | bool | list[str] | None = None
+    tripped: str | list[str] | None = None
+    deadband: Finite = Field(default=0.0, ge=0)
+    on_delay: Finite = Field(default=0.0, ge=0, le=86_400)
+    off_delay: Finite = Field(default=0.0, ge=0, le=86_400)
+    acknowledge_role: Role = Role.Operator
+    confirm: bool = False
 
 
 class EmergencyStopSection(_Section):
@@ -103,6 +118,7 @@ class TypeSection(_Section):
     commands: dict[Name, CommandSection] = {}
     alarms: dict[Name, AlarmSection] = {}
     emergency_stop: EmergencyStopSection | None = None
+    retention_days: float | None = Field(default=None, gt=0, le=36_500, allow_inf_nan=False)
 
 
 class ObjectSection(_Section):

@@ -1,9 +1,10 @@
 """One type of the plant file, resolved: units, enumerations, expressions, references between its parts."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, TypeVar
 
+from address_space.alarms import build_alarm
 from address_space.errors import did_you_mean
 from address_space.expressions import Expression, ExpressionError, parse
 from address_space.model import (
@@ -84,9 +85,10 @@ class _TypeBuilder:
             description=section.description,
             variables=self.variables,
             commands=commands,
-            alarms={name: self._alarm(name, alarm) for name, alarm in section.alarms.items()},
+            alarms={name: self._alarm(name, alarm, commands) for name, alarm in section.alarms.items()},
             emergency_stop=stop,
             nameplate=section.nameplate,
+            retention=None if section.retention_days is None else section.retention_days * 86_400.0,
         )
 
     def _check_nameplate(self) -> None:
@@ -101,7 +103,7 @@ class _TypeBuilder:
                 location = (*self.at, "variables", name, "computed")
                 if not variable.expression.names:
                     raise self.yaml.error(location, "reads no variable")
-                self._known(variable.expression, location, computed=True)
+                self.known(variable.expression, location, computed=True)
 
     def _free(self, name: str, location: tuple[str, ...]) -> None:
         if name in self.variables:
@@ -114,7 +116,7 @@ class _TypeBuilder:
         enumeration = None
         builtin = section.type or BuiltinType.Int32
         if section.enum is not None:
-            enumeration = self._reference(section.enum, self.enums, (*at, "enum"), "enumeration")
+            enumeration = self.reference(section.enum, self.enums, (*at, "enum"), "enumeration")
         unit = self._unit(section.unit, at)
         value_range = self._range(section.range, builtin, at)
         if unit is not None and value_range is None:
@@ -126,7 +128,7 @@ class _TypeBuilder:
                 raise self.yaml.error((*at, "computed"), "a set-point cannot be computed")
             if not builtin.is_numeric:
                 raise self.yaml.error((*at, "computed"), "a computed variable is a number")
-            feed, expression = Feed.COMPUTED, self._expression(section.computed, (*at, "computed"))
+            feed, expression = Feed.COMPUTED, self.expression(section.computed, (*at, "computed"))
         if section.role is not None and feed is not Feed.SETPOINT:
             raise self.yaml.error((*at, "role"), "is the role that may write, and this variable is not writable")
         initial = self._initial(section.initial, builtin, enumeration, value_range, at)
@@ -156,7 +158,7 @@ class _TypeBuilder:
         if value is None:
             return None
         if enumeration is not None:
-            return self._member(enumeration, str(value), (*at, "initial"))
+            return self.member(enumeration, str(value), (*at, "initial"))
         expected: type | tuple[type, ...] = int if builtin in _INTEGER_RANGES else (int, float)
         if builtin is BuiltinType.Boolean:
             expected = bool
@@ -191,7 +193,7 @@ class _TypeBuilder:
     def _unit(self, symbol: str | None, at: tuple[str, ...]) -> Unit | None:
         if symbol is None:
             return None
-        return self._reference(symbol, UNITS, (*at, "unit"), "unit")
+        return self.reference(symbol, UNITS, (*at, "unit"), "unit")
 
     def _argument(self, name: str, section: ArgumentSection, at: tuple[str, ...]) -> Argument:
         at = (*at, "arguments", name)
@@ -205,7 +207,7 @@ class _TypeBuilder:
             raise self.yaml.error(at, f"is also a variable on line {self.yaml.line((*self.at, 'variables', name))}")
         arguments = tuple(self._argument(key, value, at) for key, value in section.arguments.items())
         if section.sets is not None:
-            target = self._reference(section.sets, self.variables, (*at, "sets"), "variable")
+            target = self.reference(section.sets, self.variables, (*at, "sets"), "variable")
             if not target.writable or len(arguments) != 1:
                 raise self.yaml.error((*at, "sets"), "needs a set-point and exactly one argument")
         if len(section.confirms) > 1:
@@ -213,10 +215,10 @@ class _TypeBuilder:
         variable, values = next(iter(section.confirms.items()), (None, []))
         confirm_values: list[int] = []
         if variable is not None:
-            shown = self._reference(variable, self.variables, (*at, "confirms", variable), "variable")
+            shown = self.reference(variable, self.variables, (*at, "confirms", variable), "variable")
             if shown.enumeration is None:
                 raise self.yaml.error((*at, "confirms", variable), "is no enumeration")
-            confirm_values = [self._member(shown.enumeration, value, (*at, "confirms")) for value in values]
+            confirm_values = [self.member(shown.enumeration, value, (*at, "confirms")) for value in values]
         return CommandDeclaration(
             name=name,
             description=section.description,
@@ -228,66 +230,55 @@ class _TypeBuilder:
             within=section.within,
         )
 
-    def _alarm(self, name: str, section: AlarmSection) -> AlarmDeclaration:
+    def _alarm(self, name: str, section: AlarmSection, commands: Container[str]) -> AlarmDeclaration:
         at = (*self.at, "alarms", name)
-        limits = {
-            key: value
-            for key in ("high_high", "high", "low", "low_low")
-            if (value := getattr(section, key)) is not None
-        }
-        if (section.when is None) == (section.input is None):
-            raise self.yaml.error(at, "needs one of input and when")
-        when = None
-        if section.input is not None:
-            self._reference(section.input, self.variables, (*at, "input"), "variable")
-            if not limits:
-                raise self.yaml.error(at, "needs at least one of high_high, high, low, low_low")
-        if section.when is not None:
-            if limits:
-                raise self.yaml.error(at, "has a rule, so it has no limits")
-            when = self._expression(section.when, (*at, "when"))
-            self._known(when, (*at, "when"))
-        return AlarmDeclaration(name, section.severity, section.message, section.input, limits, when)
+        if name in self.variables or name in commands or name == _NAMEPLATE:
+            raise self.yaml.error(at, "has the name of a variable or a command of the same type")
+        return build_alarm(name, section, self, at)
 
     def _emergency_stop(self, section: EmergencyStopSection) -> EmergencyStopDeclaration:
         at = (*self.at, "emergency_stop")
         stopped = None
         if section.state is not None:
-            state = self._reference(section.state, self.variables, (*at, "state"), "variable")
+            state = self.reference(section.state, self.variables, (*at, "state"), "variable")
             if state.enumeration is None or section.stopped is None:
                 raise self.yaml.error(at, "state is an enumeration, and stopped one of its values")
-            stopped = self._member(state.enumeration, section.stopped, (*at, "stopped"))
+            stopped = self.member(state.enumeration, section.stopped, (*at, "stopped"))
         if section.button is not None:
-            button = self._reference(section.button, self.variables, (*at, "button"), "variable")
+            button = self.reference(section.button, self.variables, (*at, "button"), "variable")
             if button.type is not BuiltinType.Boolean:
                 raise self.yaml.error((*at, "button"), "is no Boolean")
         standstill = None
         if section.standstill is not None:
-            standstill = self._expression(section.standstill, (*at, "standstill"))
-            self._known(standstill, (*at, "standstill"))
+            standstill = self.expression(section.standstill, (*at, "standstill"))
+            self.known(standstill, (*at, "standstill"))
         return EmergencyStopDeclaration(
             section.state, stopped, section.role, section.reset_role, standstill, section.button
         )
 
-    def _member(self, enumeration: Enumeration, value: str, location: tuple[str, ...]) -> int:
-        self._reference(value, {name: name for name in enumeration.values}, location, f"value of {enumeration.name}")
+    def member(self, enumeration: Enumeration, value: str, location: tuple[str, ...]) -> int:
+        """Return the number of an enumeration's value; raises PlantError."""
+        self.reference(value, {name: name for name in enumeration.values}, location, f"value of {enumeration.name}")
         return enumeration.values.index(value)
 
-    def _expression(self, text: str, location: tuple[str, ...]) -> Expression:
+    def expression(self, text: str, location: tuple[str, ...]) -> Expression:
+        """Parse an expression; raises PlantError."""
         try:
             return parse(text)
         except ExpressionError as error:
             raise self.yaml.error(location, str(error)) from error
 
-    def _known(self, expression: Expression, location: tuple[str, ...], *, computed: bool = False) -> None:
+    def known(self, expression: Expression, location: tuple[str, ...], *, computed: bool = False) -> None:
+        """Check that an expression reads numbers of this type; raises PlantError."""
         for name in expression.names:
-            variable = self._reference(name, self.variables, location, "variable")
+            variable = self.reference(name, self.variables, location, "variable")
             if not variable.type.is_numeric and variable.type is not BuiltinType.Boolean:
                 raise self.yaml.error(location, f"{name} is no number")
             if computed and variable.expression is not None:
                 raise self.yaml.error(location, f"{name} is itself computed: write its expression out")
 
-    def _reference(self, name: str, known: Mapping[str, T], location: tuple[str, ...], kind: str) -> T:
+    def reference(self, name: str, known: Mapping[str, T], location: tuple[str, ...], kind: str) -> T:
+        """Return what a name in the file means; raises PlantError."""
         if name not in known:
             raise self.yaml.error(location, f"there is no {kind} {name!r}{did_you_mean(name, known)}")
         return known[name]

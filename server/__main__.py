@@ -10,6 +10,7 @@ from typing import Any
 
 from address_space import PlantError
 from gateways.verify_cli import register as register_verify
+from gateways.watch_cli import register as register_watch
 from server import VERSION, config_cli, logs
 from server.composition import PlantreeSettings, command_lines
 from server.errors import StartError
@@ -32,6 +33,7 @@ examples:
   python -m server export nodeset plant.xml     the address space for other tools
   python -m server export modbus map.csv        the Modbus register map; `export mqtt` lists the topics
   python -m server verify --user anna           do OPC UA, Modbus, MQTT and the database show the same?
+  python -m server watch alarms --user anna     the live list of alarms
 
 Settings come from PLANTREE_ environment variables, .env and plantree.yaml: see docs/configuration.md.
 """
@@ -79,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         if hasattr(module, "register"):
             module.register(subparsers)
     register_verify(subparsers)
+    register_watch(subparsers)
     return parser
 
 

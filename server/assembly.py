@@ -7,18 +7,25 @@ from collections.abc import AsyncGenerator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from address_space import Machine, Plant, load_plant
 from address_space.errors import did_you_mean
 from server import logs
+from server.alarms import Alarms
+from server.audit_trail import AuditTrail
+from server.audit_upkeep import AuditUpkeep
 from server.commands import Commands
-from server.composition import available, package
+from server.composition import available, history_backend, package
 from server.computed import Computed
 from server.diagnostics import Diagnostics, gateway_task_name, register_gateway_metrics, register_metrics, task_name
 from server.emergency_stop import EmergencyStops
 from server.freshness import Freshness
 from server.gateway_part import GatewayPackage, GatewayPart, GatewaySettings, pem_copy
+from server.historian import HistorianPart
 from server.http import Http
 from server.metrics import Metrics
+from server.opcua.conditions import wiring as conditions
 from server.opcua.security import Gatekeeper
 from server.opcua.server import OpcUaServer
 from server.ports import CommandError, GatewayContext, GatewayStatus, Source, SourceContext
@@ -27,7 +34,7 @@ from server.security.trust import TrustList
 from server.security.users import Users
 from server.settings import Settings
 from server.state import State
-from server.store import Store
+from server.store import Store, to_ticks
 from server.supervision import Supervisor
 
 log = logs.get(__name__)
@@ -36,6 +43,7 @@ SOURCE_KINDS = ("physics", "modbus_plc", "replay")
 
 _SETTLE_S = 1.0
 """How long commands under way may take to end when the server stops."""
+_DAY_S = 86_400.0
 _FLUSH_S = 3.0
 """How long gateways may take to make durable what they were given, after the sources have ended."""
 
@@ -71,6 +79,18 @@ class Plantree:
             max_sessions=settings.opcua.max_sessions,
         )
         self.opcua = OpcUaServer(self.plant, self.store, self.commands, settings.opcua, gate, self.own)
+        self.alarms = Alarms(
+            self.plant,
+            self.store,
+            settings.data_dir / "alarms.sqlite",
+            expires=to_ticks(self.own.certificate.not_valid_after_utc),
+            audit=self.commands.audit,
+            keep_events=settings.alarms.retention_days * _DAY_S,
+        )
+        conditions.attach(self.opcua.internal, self.alarms, lambda: self.own.certificate.public_bytes(Encoding.DER))
+        self.historian: HistorianPart | None = None
+        if settings.historian.enabled:
+            self.historian = HistorianPart(self.store, history_backend(self.plant, settings))
         self.supervisor = Supervisor()
         self.gateway_supervisor = Supervisor()  # its own: gateways end last, when all that they carry is there
         self.gateways = self._create_gateways(gateways)
@@ -79,16 +99,22 @@ class Plantree:
         register_metrics(metrics, self.store, (self.supervisor, self.gateway_supervisor), self.users, self.trust)
         register_gateway_metrics(metrics, statuses)
         metrics.gauge("plantree_sessions", "OPC UA sessions", lambda: self.opcua.internal.session_count)
+        if self.historian is not None:
+            self.historian.register_metrics(metrics)
         self.http = Http(settings.http, metrics)
         self._diagnostics = Diagnostics(self.plant, self.store, self.supervisor, statuses, self.gateway_supervisor)
 
     async def start(self) -> None:
         """Bring everything up; returns once clients may connect."""
-        self._warn_of_alarms()
         await self.http.start()
+        if self.historian is not None:
+            await self.historian.open(self.opcua)
         await self.opcua.build(self.settings.nodesets)
         await self.commands.restore()
         self.stops.restore()
+        if self.historian is not None:
+            await self.historian.serve(self.opcua, self.commands.audit)
+            await self.opcua.internal.keep_events(AuditTrail(self.state.path))
         await self.opcua.start()
         self._greet_administrator()  # only now: a start that fails must not show a password that nobody keeps
         add, limits = self.supervisor.add, self.settings.sources
@@ -97,7 +123,12 @@ class Plantree:
         add("computed variables", Computed(self.plant, self.store).run)
         add("freshness", freshness.run)
         add("emergency stop buttons", self.stops.run)
+        add("alarms", self.alarms.run)
         add("diagnostics", self._diagnostics.run)
+        add("audit upkeep", AuditUpkeep(self.state, self.settings.audit).run)
+        if self.historian is not None:
+            add("historian", self.historian.run)
+            add("historian upkeep", self.historian.look_after)
         for name, source in self.sources.items():
             add(task_name(name), self._runner(name, source), limits.startup)
         for name, part in self.gateways.items():
@@ -123,12 +154,15 @@ class Plantree:
         await self.commands.settle(_SETTLE_S)
         await self.supervisor.stop(timeout=1.5)
         await self.gateway_supervisor.stop(timeout=_FLUSH_S)
+        if self.historian is not None:
+            await self.historian.close()
         await self.http.stop()
         self.close()
 
     def close(self) -> None:
         """Let go of files and threads; for one that was never started, too."""
         self.users.close()
+        self.alarms.close()
         self.state.close()
 
     def _runner(self, name: str, source: Source):  # noqa: ANN202  # a coroutine function
@@ -155,6 +189,7 @@ class Plantree:
                 identities=self.users,
                 status=GatewayStatus(),
                 data_dir=self.settings.data_dir / "gateways" / name,
+                alarms=self.alarms,
                 certificate_file=pem_copy(self.own, self.settings.data_dir / "gateways" / "certificate.pem"),
                 private_key_file=self.own.private_key_file,
             )
@@ -168,13 +203,6 @@ class Plantree:
             # Not through the log: logs are collected, and this is a secret.
             sys.stderr.write(
                 f"\n  First start. The administrator is `admin`, the password (shown once): {password}\n\n"
-            )
-
-    def _warn_of_alarms(self) -> None:
-        count = sum(len(machine.type.alarms) for machine in self.plant.machines)
-        if count:
-            log.warning(
-                "the plant file declares alarms; this release checks them but does not raise them", alarms=count
             )
 
 

@@ -9,6 +9,7 @@ from address_space.model import Machine, Plant, Variable
 from server.security.principal import Principal
 
 if TYPE_CHECKING:
+    from server.alarms.ports import AlarmPort
     from server.store import Store
 
 
@@ -129,6 +130,8 @@ class GatewayContext:
     data_dir: Path
     certificate_file: Path
     private_key_file: Path
+    alarms: "AlarmPort | None" = None
+    """The plant's conditions; None for a gateway that runs alone."""
 
 
 class Gateway(Protocol):

@@ -64,6 +64,7 @@ def _conflict(message: str, *fields: str) -> PydanticCustomError:
 Host = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 Paths = Annotated[list[Path], BeforeValidator(_split)]
 Names = Annotated[list[str], BeforeValidator(_split)]
 
@@ -157,6 +158,42 @@ class SourcesSettings(Section):
         return self
 
 
+class HistorianSettings(Section):
+    """The historian: every change of every variable, for HistoryRead."""
+
+    enabled: bool = Field(default=True, description="Keep history; without it, clients find that there is none.")
+    backend: Annotated[Literal["embedded", "influx"], BeforeValidator(_lower)] = Field(
+        default="embedded",
+        description="`embedded` keeps it in the data folder; `influx` reads what the time-series gateway has written "
+        "to its database, which keeps it as long as it is told to there.",
+    )
+    retention_days: Days = Field(
+        default=7.0, description="Days that samples stay, of types that say nothing else in the plant file."
+    )
+    minute_days: Days = Field(default=90.0, description="Days that minimum, maximum and mean of each minute stay.")
+    hour_days: Days = Field(default=1825.0, description="Days that minimum, maximum and mean of each hour stay.")
+    max_bytes: int = Field(
+        default=32 * 2**30,
+        ge=0,
+        description="Bytes of disk at most: then the oldest samples go before their time; 0 for any number.",
+    )
+
+
+class AlarmsSettings(Section):
+    """The alarms; what raises them is in the plant file."""
+
+    retention_days: Days = Field(default=30.0, description="Days that the events of alarms stay.")
+
+
+class AuditSettings(Section):
+    """The audit trail: who did what, from where, and what became of it."""
+
+    retention_days: Days = Field(default=90.0, description="Days that records stay.")
+    max_records: int = Field(
+        default=10_000_000, ge=1000, description="Records at most, and as many writes: then the oldest go before time."
+    )
+
+
 class Settings(BaseSettings):
     """The server as a whole. Relative paths count from the current folder."""
 
@@ -186,6 +223,9 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     sources: SourcesSettings = SourcesSettings()
+    historian: HistorianSettings = HistorianSettings()
+    alarms: AlarmsSettings = AlarmsSettings()
+    audit: AuditSettings = AuditSettings()
 
     _origins: dict[SettingPath, str] = PrivateAttr(default_factory=dict[SettingPath, str])
 

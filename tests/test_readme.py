@@ -29,7 +29,11 @@ COMMANDS = [
 ]
 SERVERS = ("make run", ".venv/bin/python -m server --plant my-plant.yaml")
 IN_CI = ("make test", "make check")
-WITH_SERVER = tuple(c for c in COMMANDS if "server verify" in c or c.startswith("mosquitto_sub"))
+WITH_SERVER = tuple(
+    command
+    for command in COMMANDS
+    if any(name in command for name in ("server verify", "server watch", "mosquitto_sub"))
+)
 """Commands that ask the running plant something."""
 
 
@@ -46,7 +50,9 @@ def test_ci_runs_the_readmes_test_command() -> None:
 def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that looks like the checkout, so that what the commands write does not land in it."""
     folder = tmp_path_factory.mktemp("newcomer")
-    for entry in ("address_space", "server", "sources", "gateways", "bench", "docs", "Makefile", "requirements.lock"):
+    for entry in (
+        "address_space", "server", "sources", "gateways", "grafana", "bench", "docs", "Makefile", "requirements.lock",
+    ):  # fmt: skip
         (folder / entry).symlink_to(CHECKOUT / entry)
     binaries = folder / ".venv" / "bin"
     binaries.mkdir(parents=True)

@@ -154,7 +154,7 @@ def test_every_plant_has_the_diagnostics_of_every_gateway(tmp_path: Path) -> Non
     bare = load_plant(file)
     assert [machine.path for machine in bare.machines] == [
         "P.ServerDiagnostics",
-        *(f"P.ServerDiagnostics.{name}" for name in GATEWAYS),
+        *(f"P.ServerDiagnostics.{name}" for name in (*GATEWAYS, "Alarms")),
     ]
     expected = ["State", "Since", "Restarts", "LastError", "Connected", "Lag", "QueueDepth", "Delivered", "Dropped"]
     for name in GATEWAYS:

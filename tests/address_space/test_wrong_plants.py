@@ -52,13 +52,17 @@ CASES = {
         ("Model: X1", "YearOfConstruction: soon"),
         "plant.yaml:33: objects.Pump1.nameplate.YearOfConstruction: is a year from 0 to 65535, not 'soon'",
     ),
+    "samples that stay for no time": (
+        ("  PumpType:\n", "  PumpType:\n    retention_days: 0\n"),
+        "plant.yaml:7: types.PumpType.retention_days: input should be greater than 0 (it is 0)",
+    ),
     "object named as the diagnostics": (
         ("Pump1:", "ServerDiagnostics:"),
         "plant.yaml:33: objects.ServerDiagnostics: is the name of the server's own diagnostics",
     ),
     "source named as a gateway": (
         ("  wire: {kind: physics}", "  wire: {kind: physics}\n  mqtt: {kind: physics}"),
-        "plant.yaml:32: sources.mqtt: is the name of a gateway",
+        "plant.yaml:32: sources.mqtt: is the name of a part of the server's own diagnostics",
     ),
     "register map unknown": (
         ("wire: {kind: physics}", "wire: {kind: physics, map: Mop}"),
@@ -74,7 +78,7 @@ CASES = {
     ),
     "alarm with a rule and limits": (
         ("input: Speed", "when: Speed > 1"),
-        "plant.yaml:26: types.PumpType.alarms.Fast: has a rule, so it has no limits",
+        "plant.yaml:26: types.PumpType.alarms.Fast.high: is no key of an alarm of the kind rule",
     ),
     "alarm severity": (
         ("severity: 500", "severity: 0"),
