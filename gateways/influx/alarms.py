@@ -1,14 +1,22 @@
 """Transitions of conditions as line protocol: the measurement `alarm`, one line a transition; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from gateways.influx.mapping import TEXT_BYTES, cut
-from gateways.influx.protocol import quoted, tag
+from gateways.influx.protocol import Lines, quoted, tag
 from gateways.influx.settings import Database
+from server.alarms.ports import Snapshot
 from server.store.ticks import UNIX_EPOCH_TICKS
 
 MEASUREMENT = "alarm"
+OF_BRANCHES = "alarm_branch"
+"""An earlier activation that still waits for somebody: apart, so that it does not stand for the condition's state."""
+_MS = 10_000  # ticks: VictoriaMetrics keeps whole milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +32,84 @@ class Transition:
     confirmed: bool
     message: str
     event_id: bytes
+    hidden: bool = False
+    """Shelved, suppressed or out of service."""
+    event: str = ""
+    """What has changed: active, inactive, acknowledged, ..."""
+    comment: str = ""
+    user: str = ""
+    branch: bytes = b""
+
+
+class Order:
+    """Gives each line of a condition a time after the one before: a database sorts by time, and holds one line a time.
+
+    An acknowledgement has the time at which it was made, a change of state that of the measurement, which may be older.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, bool], int] = {}
+
+    def transitions(self, snapshots: Sequence[Snapshot]) -> list[Transition]:
+        """Return lines-to-be in the order of the snapshots; the same again until `confirmed`."""
+        last, found = dict[tuple[str, bool], int](), list[Transition]()
+        for it in snapshots:
+            key = it.condition.path, bool(it.branch)
+            before = last.get(key, self._last.get(key))
+            last[key] = it.time if before is None else max(it.time, before // _MS * _MS + _MS)
+            found.append(_transition(it, last[key]))
+        return found
+
+    def confirmed(self, transitions: Iterable[Transition]) -> None:
+        """Note that lines are in the database."""
+        for it in transitions:
+            self._last[it.condition, bool(it.branch)] = it.time
+
+
+def lines(transitions: Sequence[Transition], site: str, database: Database) -> Lines:
+    """Return the lines of transitions, one each."""
+    found: Any = pa.array([b"\n" + _line(transition, site, database) for transition in transitions], pa.binary())
+    return Lines.of([found], [np.arange(len(transitions))])
 
 
 def alarm_lines(transitions: Iterable[Transition], site: str, database: Database = "influxdb") -> bytes:
     """Return one line a transition, joined by newlines; written twice they are the same points.
 
-    VictoriaMetrics keeps no texts: there `message` and `event_id` are left out.
+    VictoriaMetrics keeps no texts: there they are left out.
     """
     return b"\n".join(_line(transition, site, database) for transition in transitions)
 
 
+def _transition(it: Snapshot, time: int) -> Transition:
+    return Transition(
+        time=time,
+        condition=it.condition.path,
+        source=it.condition.machine.path,
+        severity=it.severity,
+        active=it.active,
+        acked=it.acked,
+        confirmed=it.confirmed,
+        message=it.message,
+        event_id=it.event_id,
+        hidden=it.suppressed_or_shelved,
+        event=it.kind_of_event,
+        comment=it.comment,
+        user=it.client_user,
+        branch=it.branch,
+    )
+
+
 def _line(transition: Transition, site: str, database: Database) -> bytes:
     tags = {"condition": transition.condition, "site": site, "source": transition.source}
-    series = MEASUREMENT.encode() + b"".join(b",%s=%s" % (key.encode(), tag(text)) for key, text in tags.items())
-    states = (transition.severity, transition.active, transition.acked, transition.confirmed)
-    fields = b"severity=%di,active=%di,acked=%di,confirmed=%di" % states
+    measurement = OF_BRANCHES if transition.branch else MEASUREMENT
+    series = measurement.encode() + b"".join(b",%s=%s" % (key.encode(), tag(text)) for key, text in tags.items())
+    states = (transition.severity, transition.active, transition.acked, transition.confirmed, transition.hidden)
+    fields = b"severity=%di,active=%di,acked=%di,confirmed=%di,hidden=%di" % states
     if database == "influxdb":
-        fields += b",message=" + quoted(cut(transition.message, TEXT_BYTES[database]))
-        fields += b",event_id=" + quoted(transition.event_id.hex())
+        texts = {"message": transition.message, "event_id": transition.event_id.hex(), "event": transition.event}
+        texts |= {"comment": transition.comment, "user": transition.user, "branch": transition.branch.hex()}
+        given = {name: text for name, text in texts.items() if text or name in ("message", "event_id")}
+        fields += b"".join(
+            b",%s=%s" % (name.encode(), quoted(cut(text, TEXT_BYTES[database]))) for name, text in given.items()
+        )
     return b"%s %s %d" % (series, fields, (transition.time - UNIX_EPOCH_TICKS) * 100)

@@ -16,12 +16,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from gateways.influx.settings import InfluxSettings
 
 _EPILOG = """\
+Which database: influx.url, influx.token, influx.org and influx.bucket (PLANTREE_INFLUX__URL and so on).
+
 InfluxDB 2: makes the bucket of all samples and those of the minutes and hours with their retention (influx.retention),
 and the tasks that fill them. VictoriaMetrics: checks the recording rules against the server, and says how to start
-VictoriaMetrics and vmalert. Run it as often as you like: what is right already stays as it is.
+VictoriaMetrics and vmalert. InfluxDB 3 has a command of its own: influxdb3 create database.
+Run it as often as you like: what is right already stays as it is.
 
 examples:
-  python -m server influx setup
+  PLANTREE_INFLUX__URL=http://127.0.0.1:8428 python -m server influx setup
   python -m server influx setup --dry-run          what would be changed
   python -m server influx setup --rules rules.yml  a copy of the recording rules, for vmalert on another machine
 """
@@ -35,7 +38,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     setup = commands.add_parser(
         "setup",
         help="buckets, retention, minutes and hours",
-        description=__doc__,
+        description="Make buckets, retention and down-sampling in the time-series database, or check them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -4,6 +4,8 @@ import asyncio
 import random
 
 from gateways.delivery import Lanes
+from gateways.influx.alarm_writer import AlarmWriter
+from gateways.influx.alarms import Order
 from gateways.influx.dead_letter import DeadLetters
 from gateways.influx.delivery import first
 from gateways.influx.heartbeat import Heartbeats
@@ -13,6 +15,7 @@ from gateways.influx.peer import PeerError, connect, tls
 from gateways.influx.restating import Told
 from gateways.influx.session import Session
 from gateways.influx.settings import InfluxSettings
+from gateways.transitions import Transitions
 from server import logs
 from server.errors import StartError
 from server.ports import GatewayContext
@@ -22,7 +25,7 @@ from server.supervision import Backoff
 log = logs.get(__name__)
 
 _ENTRY_ROWS = 16_384
-_BACKOFF = Backoff(initial=0.5, maximum=30.0)
+_BACKOFF = Backoff(initial=0.5, maximum=15.0)
 _LONGEST_WAIT_S = 300.0  # that a Retry-After may ask for
 
 
@@ -44,6 +47,10 @@ class InfluxGateway:
         self._reached = False
         self._told = Told.nothing(len(context.store))
         """What the database had got when the last session ended."""
+        self._order = Order()
+        self._transitions = None if context.alarms is None else Transitions(context.alarms, context.data_dir)
+        if self._transitions is not None:
+            self._transitions.listen()
 
     async def run(self) -> None:
         """Write until cancelled. An outage is waited out here; StartError only where the start policy asks for it."""
@@ -75,12 +82,16 @@ class InfluxGateway:
                 try:
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(self._lanes.deliver(session.send))
+                        if self._transitions is not None:
+                            writer = AlarmWriter(peer, mapping, self._losses, self._order)
+                            tasks.create_task(self._transitions.deliver(writer.send))
                         if settings.heartbeat:
                             tasks.create_task(session.beat())
                         if watched:
                             tasks.create_task(session.watch())
                 finally:
                     self._told = session.told()
+                    self._losses.interrupted(peer.unanswered)
         except* PeerError as group:
             error = first(group)
         finally:

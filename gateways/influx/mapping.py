@@ -40,10 +40,11 @@ class Mapping:
 
     def __init__(self, plant: Plant, database: Database, site: str = "") -> None:
         self.plant = plant
-        self.database = database
+        self.database: Database = database
+        self.site = site or plant.name
         self._types = np.array([v.declaration.type for v in plant.variables], np.uint8)
         self._texts: dict[str, bytes] = {}
-        series = [_series(plant, variable, site or plant.name) for variable in plant.variables]
+        series = [_series(plant, variable, self.site) for variable in plant.variables]
         self._series = series
         self._heads = pa.array([b"\n" + key + b" status=" for key in series], pa.binary())
         self._with_text = np.array(

@@ -12,7 +12,7 @@ from gateways.influx.peer import Peer, PeerError, RefusedError, connect
 from gateways.influx.protocol import untag
 from gateways.influx.queries import Row, influxql, victoria
 from gateways.influx.settings import Database, InfluxSettings
-from gateways.observing import Observation, Plane
+from gateways.observing import Observation, ObserveError, Plane
 from server.store import now_ticks
 from server.store.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
 
@@ -26,10 +26,6 @@ _RESOLUTION = {
     "influxdb": "values exact as Float64, texts to 65,000 bytes, StatusCode exact, time to the µs",
     "victoriametrics": "values to 11 digits, texts to 4,000 bytes, StatusCode exact, time to the ms",
 }
-
-
-class ObserveError(Exception):
-    """The database cannot be asked; str() is one clear sentence."""
 
 
 async def observe(plant: Plant, settings: InfluxSettings, seconds: float) -> list[Plane]:

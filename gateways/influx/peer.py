@@ -46,6 +46,8 @@ class Peer:
         self._write: Any = WriteService(client.api_client)
         remote = not is_loopback(urlsplit(settings.url).hostname or "")
         self._gzip = settings.gzip == "on" or (settings.gzip == "auto" and remote)
+        self.unanswered = 0
+        """Writes that have no answer, yet or for ever: of each the database may have got a part."""
 
     async def write(self, body: bytes) -> None:
         """Send lines; returns once the database has confirmed all of them; raises RefusedError, PeerError."""
@@ -53,12 +55,18 @@ class Peer:
         if self._gzip:
             body, encoding = await asyncio.to_thread(gzip.compress, body, _GZIP_LEVEL), "gzip"
         settings = self._settings
-        await self._call(
-            self._write.post_write_async(
-                org=settings.org, bucket=settings.bucket, body=body, precision="ns",
-                content_encoding=encoding, content_type="text/plain; charset=utf-8",
-            )
-        )  # fmt: skip
+        self.unanswered += 1
+        try:
+            await self._call(
+                self._write.post_write_async(
+                    org=settings.org, bucket=settings.bucket, body=body, precision="ns",
+                    content_encoding=encoding, content_type="text/plain; charset=utf-8",
+                )
+            )  # fmt: skip
+        except RefusedError:
+            self.unanswered -= 1
+            raise
+        self.unanswered -= 1
 
     async def get(self, path: str) -> str:
         """Return what a GET answers; raises RefusedError, PeerError."""

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from gateways.mqtt import alarms
 from gateways.mqtt.connection import Connection, Incoming, MqttError, Options
 from gateways.mqtt.requests import COMMANDS, SETPOINTS, Envelope, Request, Requests, answer, envelope
 from gateways.mqtt.rights import Rights
@@ -95,17 +96,29 @@ class Control:
         outputs: dict[str, Any] = {}
         fault: CommandError | None = None
         try:
-            request = self._requests.parse(incoming.topic, incoming.payload)
-            if request.is_stop:
-                outputs = await self._do(request, self._rights.stopper(incoming.topic))
-            else:
-                principal = self._rights.principal(incoming.topic)
-                async with self._room:
-                    outputs = await self._do(request, principal)
+            if not await self._acts_on_alarm(incoming):
+                outputs = await self._carry_out(self._requests.parse(incoming.topic, incoming.payload), incoming.topic)
         except CommandError as error:
             fault = error
             log.warning("mqtt request refused", topic=incoming.topic, error=str(error))
         return answer(said.id, outputs, fault)
+
+    async def _acts_on_alarm(self, incoming: Incoming) -> bool:
+        """Acknowledge or the like, where the topic is a condition's; whether it was."""
+        asked = alarms.parse(self._context.plant, incoming.topic, incoming.payload)
+        if asked is None or self._context.alarms is None:
+            return False
+        principal = self._rights.principal(incoming.topic)
+        async with self._room:
+            await alarms.act(self._context.alarms, asked, principal, "mqtt")
+        return True
+
+    async def _carry_out(self, request: Request, topic: str) -> dict[str, Any]:
+        if request.is_stop:
+            return await self._do(request, self._rights.stopper(topic))
+        principal = self._rights.principal(topic)
+        async with self._room:
+            return await self._do(request, principal)
 
     async def _do(self, request: Request, principal: Principal) -> dict[str, Any]:
         commands, origin = self._context.commands, "mqtt"

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
 from gateways.delivery import Lanes
+from gateways.mqtt import alarm_session, alarms
 from gateways.mqtt.bridge import Bridge
 from gateways.mqtt.connection import MqttError, Options
 from gateways.mqtt.control import Control
@@ -20,6 +21,7 @@ from gateways.mqtt.session import Session
 from gateways.mqtt.settings import MqttSettings
 from gateways.mqtt.state import StateFile
 from gateways.mqtt.tls import client_context
+from gateways.transitions import Transitions
 from server import logs
 from server.ports import CommandError, GatewayContext, GatewayStatus, Put
 from server.supervision import Backoff, describe
@@ -46,6 +48,9 @@ class MqttGateway:
         has_bridge = bool(settings.bridge.url.get_secret_value())
         self._bridge = Bridge(context, settings.bridge, settings.client_id) if has_bridge else None
         self._control_status = GatewayStatus(connected=not settings.commands.enabled)
+        self._transitions = None if context.alarms is None else Transitions(context.alarms, context.data_dir)
+        if self._transitions is not None:
+            self._transitions.listen()
 
     async def run(self) -> None:
         """Serve until cancelled; raises StartError when the embedded broker cannot start or has ended."""
@@ -97,16 +102,26 @@ class MqttGateway:
         broker: "asyncio.Task[None] | None",
     ) -> None:
         sessions = self._sessions(options, state)
+        statuses = [session.status for session in sessions]
         async with asyncio.TaskGroup() as group:
             for session in sessions:
                 group.create_task(session.run(), name=f"mqtt {session.layout.name}")
+            if self._context.alarms is not None and self._transitions is not None:
+                told = alarm_session.AlarmSession(
+                    self._context.alarms,
+                    self._context.plant,
+                    self._transitions,
+                    lambda: options(alarm_session.NAME, ("5", "3.1.1")),
+                )
+                statuses.append(told.status)
+                group.create_task(told.run(), name="mqtt alarms")
             if self._settings.commands.enabled:
                 group.create_task(self._listen(options), name="mqtt commands")
             if self._bridge is not None:
                 group.create_task(self._bridge.run(), name="mqtt bridge")
             if broker is not None:
                 group.create_task(_until(broker))
-            group.create_task(self._show([session.status for session in sessions]))
+            group.create_task(self._show(statuses))
 
     def _sessions(
         self, options: Callable[[str, tuple[ProtocolVersion, ...]], Options], state: StateFile
@@ -146,7 +161,7 @@ class MqttGateway:
     async def _listen(self, options: Callable[[str, tuple[ProtocolVersion, ...]], Options]) -> None:
         """Keep the connection of commands."""
         settings, status = self._settings, self._control_status
-        own = [f"{settings.factory.prefix}/", "status/", f"{settings.uns.enterprise}/", "spBv1.0/"]
+        own = [f"{settings.factory.prefix}/", "status/", f"{settings.uns.enterprise}/", "spBv1.0/", f"{alarms.PREFIX}/"]
         own.append(f"{settings.pubsub.prefix}/")
         control = Control(self._context, self._rights, own)
         backoff, failures = Backoff(initial=0.25, maximum=5.0), 0

@@ -17,7 +17,7 @@ from server.store.store import VALUE_DTYPES
 
 COMMANDS, SETPOINTS = "cmd", "set"
 _STOP = "EmergencyStop"
-_ENVELOPE = {
+ENVELOPE = {
     "reply_to": {"type": "string", "minLength": 1, "description": "Topic of the answer, where there is no MQTT 5."},
     "id": {"type": ["string", "integer"], "description": "Comes back in the answer; the same one is done once."},
 }
@@ -123,7 +123,7 @@ def command_schema(command: Command) -> dict[str, Any]:
         "required": required,
         "additionalProperties": False,
     }
-    return _object({"arguments": arguments, **_ENVELOPE}, ["arguments"] if required else [])
+    return _object({"arguments": arguments, **ENVELOPE}, ["arguments"] if required else [])
 
 
 def setpoint_schema(variable: Variable) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def setpoint_schema(variable: Variable) -> dict[str, Any]:
     if declaration.enumeration is not None:
         names = declaration.enumeration.values
         value = {"type": ["integer", "string"], "enum": [*range(len(names)), *names]}
-    return _object({"value": {**value, "description": declaration.description}, **_ENVELOPE}, ["value"])
+    return _object({"value": {**value, "description": declaration.description}, **ENVELOPE}, ["value"])
 
 
 def _object(properties: Mapping[str, Any], required: list[str]) -> dict[str, Any]:

@@ -36,6 +36,20 @@ One retained topic a variable: `{"value": 101.3, "unit": "1/min", "quality": "Go
 the name of the StatusCode; `text` names a state besides; samples that come late, after an outage, carry
 `"historical": true` and are not retained. The gateway is online or offline on `{state}`.
 """
+_ALARMS = """
+## Alarms
+
+Every transition of a condition goes to `alarm/` and its path, `alarm/Plant/Generator1/Overspeed`, at least once, also
+what was told while the broker was gone: `{"condition": "Plant.Generator1.Overspeed", "source": "Plant.Generator1",
+"event": "active", "event_id": "3f…", "timestamp": "...", "active": true, "acked": false, "confirmed": true,
+"severity": 800, "message": "...", "enabled": true, "shelving": "Unshelved", "suppressed": false, "out_of_service":
+false, "quality": "Good", "comment": "", "user": "", "branch": ""}`. The present state is retained; older transitions,
+and those of a `branch` (an earlier activation that waits for somebody), are not.
+
+An operator answers on `cmd/` and the path, as with commands: `cmd/Plant/Generator1/Overspeed/Acknowledge` with
+`{"arguments": {"EventId": "3f…", "Comment": "seen"}}`, the same for `Confirm` and `AddComment`; `TimedShelve` has
+`ShelvingTime` (ms), `OneShotShelve` and `Unshelve` nothing but a comment. A `Comment` may be left out.
+"""
 _COMMANDS = """
 ## Commands
 
@@ -81,6 +95,7 @@ def _parts(plant: Plant, settings: MqttSettings) -> Iterator[str]:
         topic = variable_topic(variable, plant, settings.uns)
         yield f"| `{topic}` | {unit.symbol if unit else ''} | {_cell(variable.declaration.description)} |\n"
     yield from _others(plant, settings)
+    yield _ALARMS
     yield _COMMANDS
     for path, command in plant.commands.items():
         arguments = ", ".join(_argument(argument) for argument in command.declaration.arguments)

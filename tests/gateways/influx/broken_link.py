@@ -2,15 +2,21 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncGenerator
 
 
 class BrokenLink:
-    """Passes bytes on; after `cut_after` bytes of one connection that goes to the server, both ends are reset."""
+    """Passes bytes on; after `cut_after` bytes of one connection that goes to the server, both ends are closed.
+
+    With `reset_in` the server gets exactly so many bytes from now on, and then a reset.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = 0
         self.cut_after: int | None = None
+        self.reset_in: int | None = None
         self.cuts = 0
         self.stalled = asyncio.Event()
         self.stall = False
@@ -31,6 +37,16 @@ class BrokenLink:
                     self.stalled.set()
                     continue
                 passed += len(data)
+                if self.reset_in is not None and len(data) >= self.reset_in:
+                    back_writer.write(data[: self.reset_in])
+                    await back_writer.drain()
+                    linger = struct.pack("ii", 1, 0)
+                    back_writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    self.reset_in = None
+                    self.cuts += 1
+                    break
+                if self.reset_in is not None:
+                    self.reset_in -= len(data)
                 if self.cut_after is not None and passed > self.cut_after:
                     self.cut_after = None
                     self.cuts += 1

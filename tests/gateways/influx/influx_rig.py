@@ -11,6 +11,7 @@ import numpy as np
 from address_space import Plant, load_plant
 from gateways.influx import create
 from gateways.influx.settings import InfluxSettings
+from server.alarms import Alarms
 from server.ports import GatewayContext, GatewayStatus
 from server.store import Store, now_ticks
 from server.store.ticks import UNIX_EPOCH_TICKS
@@ -51,15 +52,19 @@ def kinds_plant(folder: Path, text: str = KINDS) -> Plant:
 class Rig:
     """A plant's store and a gateway on it; `again` is what a new process would make of the same folder."""
 
-    def __init__(self, folder: Path, url: str, plant: Plant | None = None, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, url: str, plant: Plant | None = None, *, alarms: bool = False, **settings: Any
+    ) -> None:
         self.folder = folder
         self.plant = plant or kinds_plant(folder)
         self.store = Store(self.plant, 1 << 18)
         self.status = GatewayStatus()
         self.settings = InfluxSettings(**{"url": url, **settings})
         nobody = folder / "none.pem"
+        self.alarms = Alarms(self.plant, self.store, folder / "alarms.sqlite") if alarms else None
         self.context = GatewayContext(
-            "influx", self.plant, self.store, None, None, self.status, folder / "influx", nobody, nobody  # type: ignore[arg-type]
+            "influx", self.plant, self.store, None, None, self.status, folder / "influx", nobody, nobody,  # type: ignore[arg-type]
+            alarms=self.alarms,
         )  # fmt: skip
         self.first = self.store.journal.end
         """Where the journal was when the gateway was made."""
@@ -68,14 +73,20 @@ class Rig:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator["Rig"]:
         """Run the gateway for the time of a `with` block; an error of its own is the block's."""
-        task = asyncio.create_task(self.gateway.run())
+        tasks = [asyncio.create_task(self.gateway.run())]
+        if self.alarms is not None:
+            tasks.append(asyncio.create_task(self.alarms.run()))
         try:
             yield self
         finally:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.result()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            if self.alarms is not None:
+                self.alarms.close()
+            for task in tasks:
+                if not task.cancelled():
+                    task.result()
 
     def write(self, name: str, *values: Any, status: int = 0, at: int | None = None) -> list[int]:
         """Write values of a variable of Kinds1, one row each, times in whole ms; returns the times in ms since 1970."""

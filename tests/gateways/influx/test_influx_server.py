@@ -12,18 +12,17 @@ pytestmark = needs_victoria
 
 def test_every_variable_is_in_the_database(tmp_path: Path, plantree_process: Callable[..., PlantreeProcess]) -> None:
     paths = {variable.path for variable in load_plant().variables}
-    with Victoria(tmp_path / "victoria") as victoria:
-        with plantree_process(env=environment(victoria)) as server:
-            wait_until(lambda: {node for node, _ in victoria.samples("opcua_status")} == paths, "all are there", 20)
-            victoria.stop()
-            wait_until(lambda: "annot connect" in server.log_file.read_text(), "the outage is told", 20)
-            assert server.healthy()
-            victoria.start()
-            before = len(victoria.samples('opcua_value{node="Plant.Generator1.Speed"}'))
-            speed = 'opcua_value{node="Plant.Generator1.Speed"}'
-            wait_until(lambda: len(victoria.samples(speed)) > before + 10, "values come again", 40)
-            server.add_users({"vera": "Observer"})
-            checked = server.cli(
-                "verify", "--user", "vera", "--only", "influx", "--seconds", "3", stdin="correct horse vera"
-            )
-            assert checked.returncode == 0, checked.stdout + checked.stderr
+    with Victoria(tmp_path / "victoria") as victoria, plantree_process(env=environment(victoria)) as server:
+        wait_until(lambda: {node for node, _ in victoria.samples("opcua_status")} == paths, "all are there", 20)
+        victoria.stop()
+        wait_until(lambda: "annot connect" in server.log_file.read_text(), "the outage is told", 20)
+        assert server.healthy()
+        victoria.start()
+        before = len(victoria.samples('opcua_value{node="Plant.Generator1.Speed"}'))
+        speed = 'opcua_value{node="Plant.Generator1.Speed"}'
+        wait_until(lambda: len(victoria.samples(speed)) > before + 10, "values come again", 40)
+        server.add_users({"vera": "Observer"})
+        checked = server.cli(
+            "verify", "--user", "vera", "--only", "influx", "--seconds", "3", stdin="correct horse vera"
+        )
+        assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -44,6 +44,17 @@ def test_victoriametrics_takes_every_rule(tmp_path: Path) -> None:
         wait_until(lambda: server.counter(queries) >= 8, "it shows that every rule was evaluated")
 
 
+def test_the_help_teaches(tmp_path: Path) -> None:
+    done = run(tmp_path, "--help")
+    assert done.returncode == 0
+    for setting in ("influx.url", "influx.token", "influx.org", "influx.bucket", "influx.retention"):
+        assert setting in done.stdout
+    examples = done.stdout.partition("examples:")[2]
+    for words in ("influx setup", "--dry-run", "--rules rules.yml", "PLANTREE_INFLUX__URL=http://"):
+        assert words in examples
+    assert max(map(len, done.stdout.splitlines())) <= 120
+
+
 def test_without_a_database(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode == 2

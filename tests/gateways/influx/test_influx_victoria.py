@@ -160,6 +160,28 @@ async def test_a_connection_cut_within_a_body_loses_nothing(shared: Victoria, tm
     assert {at for _, at in shared.samples(f'{{__name__="opcua_value",name="Double",site="{site}"}}')} == set(sent)
 
 
+async def test_a_line_that_a_reset_tears_is_no_loss(tmp_path: Path) -> None:
+    """VictoriaMetrics takes a body that a reset cuts off for a whole one, and throws a torn last line away."""
+    with Victoria(tmp_path / "victoria", "-retentionPeriod=1d") as server:
+        async with broken_link(server.port) as link:
+            rig = Rig(tmp_path, f"http://127.0.0.1:{link.port}", watch=0.1)
+            async with rig.running():
+                await rig.delivered()
+                invalid = 'vm_rows_invalid_total{type="influx"}'
+                for after in range(5000, 5400, 20):  # somewhere there the place is in the middle of the tags
+                    link.reset_in, cuts = after, link.cuts
+                    rig.write("Double", *range(2000))
+                    await until(lambda before=cuts: link.cuts > before, lambda: "the link was cut")
+                    await rig.delivered()
+                    if server.counter(invalid):
+                        break
+                assert server.counter(invalid)
+                sent = rig.write("Double", 1.0)
+                await rig.delivered()
+                assert rig.status.dropped == 0
+        assert set(sent) <= {at for _, at in server.samples(DOUBLE)}
+
+
 async def test_a_server_that_does_not_answer_is_left_after_a_while(shared: Victoria, tmp_path: Path) -> None:
     async with broken_link(shared.port) as link:
         rig = Rig(tmp_path, f"http://127.0.0.1:{link.port}", site="stall", timeout=0.5, database="victoriametrics")

@@ -145,4 +145,4 @@ def victoria(folder: Path, *flags: str) -> Iterator[Victoria]:
 def environment(server: Victoria, **settings: str) -> Mapping[str, str]:
     """Return the settings that make a Plantree server write to it."""
     named = {f"PLANTREE_INFLUX__{name.upper()}": value for name, value in settings.items()}
-    return {"PLANTREE_INFLUX__URL": server.url, **named}
+    return {"PLANTREE_INFLUX__ENABLED": "true", "PLANTREE_INFLUX__URL": server.url, **named}
