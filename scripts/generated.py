@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from address_space import load_plant
+from gateways.influx.cli import generate as influx_rules
 from gateways.modbus.cli import generate as modbus_map
 from gateways.mqtt.cli import generate as mqtt_topics
 from grafana.generate import generate as grafana_files
@@ -16,13 +17,13 @@ from server.config_cli import reference
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MODBUS = modbus_map()
+GENERATED = {**influx_rules(), **modbus_map(), **grafana_files()}
 
 FILES: dict[str, Callable[[], str]] = {
     "docs/configuration.md": lambda: reference(PlantreeSettings),
     "docs/variables.md": lambda: variable_list(load_plant()),
     "docs/mqtt/topics.md": mqtt_topics,
-    **{str(file.relative_to(ROOT)): partial(str, text) for file, text in {**MODBUS, **grafana_files()}.items()},
+    **{str(file.relative_to(ROOT)): partial(str, text) for file, text in GENERATED.items()},
 }
 
 

@@ -198,7 +198,7 @@ def test_a_reader_tells_a_difference_of_value_status_or_time(publisher: Publishe
     variable = publisher.plant.variable("Plant.Line1.LineSpeed")
     truth = Observation(variable.path, 1.0, 0, 10)
     assert same_sample(variable, truth, truth)
-    for change in ({"value": 1.5}, {"status": 0x40900000}, {"source_timestamp": 11}, {"value": None}):
+    for change in ({"value": 1.5}, {"status": 0x40900000}, {"source_timestamp": 21}, {"value": None}):
         assert not same_sample(variable, truth, replace(truth, **change))
 
 
