@@ -31,7 +31,9 @@ def test_a_complete_and_good_read_is_taken() -> None:
     wire.check_read(read_response(double(1), double(2)), 2)
 
 
-@pytest.mark.parametrize("answer", [read_response(double(1)), read_response(double(1), double(2, 0x80000000))])
+@pytest.mark.parametrize(
+    "answer", [read_response(double(1)), read_response(double(1), double(2, 0x80000000))], ids=["short", "bad"]
+)
 def test_a_short_or_bad_read_is_refused(answer: bytes) -> None:
     with pytest.raises(WireError):
         wire.check_read(answer, 2)
