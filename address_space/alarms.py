@@ -58,7 +58,7 @@ def build_alarm(name: str, section: AlarmSection, owner: Type, at: Location) -> 
         kind = AlarmKind.NON_EXCLUSIVE_LEVEL
     if kind in _WATCHED:
         raise owner.yaml.error((*at, "kind"), f"{kind.value} is raised by the server itself")
-    for key in section.model_fields_set - _FOR_ALL - _KEYS[kind]:
+    for key in sorted(section.model_fields_set - _FOR_ALL - _KEYS[kind]):
         raise owner.yaml.error((*at, key), f"is no key of an alarm of the kind {kind.value}")
     when = None
     if section.when is not None:

@@ -90,7 +90,7 @@ class AlarmSection(_Section):
     tolerance: Finite | None = Field(default=None, ge=0)
     within: Finite | None = Field(default=None, gt=0, le=86_400)
     normal: str | bool | list[str] | None = None
-    tripped: str | list[str] | None = None
+    tripped: str | bool | list[str] | None = None
     deadband: Finite = Field(default=0.0, ge=0)
     on_delay: Finite = Field(default=0.0, ge=0, le=86_400)
     off_delay: Finite = Field(default=0.0, ge=0, le=86_400)

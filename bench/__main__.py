@@ -9,7 +9,10 @@ from types import ModuleType
 from bench import profiles
 from bench.report import console
 
-BENCHMARKS = ("opcua", "opcua_secure", "fairness", "emergency_stop", "modbus", "influx", "history", "scale", "physics")
+BENCHMARKS = (
+    "opcua", "opcua_secure", "fairness", "emergency_stop", "modbus",
+    "influx", "history", "alarms", "scale", "physics",
+)  # fmt: skip
 """Modules of this package, in the order in which they run; what a checkout does not have is left out."""
 
 _EPILOG = """\

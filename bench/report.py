@@ -28,7 +28,10 @@ from bench.wire import WireError
 
 RESULTS = ROOT / "bench" / "RESULTS.md"
 LIMITS = ROOT / "bench" / "limits.yaml"
-SECTIONS = ("opcua", "opcua_secure", "fairness", "emergency_stop", "modbus", "influx", "history", "scale", "physics")
+SECTIONS = (
+    "opcua", "opcua_secure", "fairness", "emergency_stop", "modbus",
+    "influx", "history", "alarms", "scale", "physics",
+)  # fmt: skip
 """In the order of RESULTS.md."""
 
 console = Console(width=None if sys.stdout.isatty() else 240)

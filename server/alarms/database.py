@@ -52,6 +52,8 @@ class AlarmDatabase:
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"{path}: the state of alarms cannot be kept here: {error}") from error
         self._work: queue.SimpleQueue[tuple[str, Sequence[Any], Future[None]] | None] = queue.SimpleQueue()
+        self._owed: list[Snapshot] = []
+        """What the disk has refused: goes first the next time."""
         self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
         self._thread.start()
 
@@ -122,6 +124,8 @@ class AlarmDatabase:
             self._keep(batch)
             if item is _NOTHING:
                 item = self._work.get()
+        if self._owed:
+            self._keep(())
 
     def _next(self) -> Any:
         try:
@@ -134,11 +138,16 @@ class AlarmDatabase:
         try:
             with self._database:
                 self._database.execute("BEGIN IMMEDIATE")
+                _write_snapshots(self._database, self._owed)
                 for kind, work, _ in batch:
                     _WRITERS[kind](self._database, work)
         except sqlite3.Error as failed:
             error = failed
             log.error("the state of alarms was not kept", error=str(failed))
+            self._owed += [it for kind, work, _ in batch if kind == "snapshots" for it in work]
+            del self._owed[:-_MOST_AT_ONCE]
+        else:
+            self._owed.clear()
         for _, _, done in batch:
             if not done.set_running_or_notify_cancel():
                 continue

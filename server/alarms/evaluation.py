@@ -25,6 +25,7 @@ _SIDES = (
 )
 """Of each limit: its place, its bit, its side, and the bits that say it was exceeded so far."""
 
+_HIGH_SIDE, _LOW_SIDE = HIGH | HIGH_HIGH, LOW | LOW_LOW
 _FEW = 4
 """Variables that are looked for one by one."""
 
@@ -154,6 +155,8 @@ def _exceeded(
         slack = np.where(masks & held, deadband, 0.0)
         found |= np.where(sign * (signal - limits[place]) > -slack, bit, 0).astype(np.uint8)
     if exclusive:
+        both = ((found & _HIGH_SIDE) != 0) & ((found & _LOW_SIDE) != 0)  # one of them by the deadband alone
+        found = np.where(both, found & np.where(masks & _HIGH_SIDE, _LOW_SIDE, _HIGH_SIDE), found).astype(np.uint8)
         for outer, inner in ((HIGH_HIGH, HIGH), (LOW_LOW, LOW)):
             found = np.where(found & outer, found & ~np.uint8(inner), found)
     return np.where(np.isnan(signal), masks, found)

@@ -100,7 +100,7 @@ class Rig:
         return self.alarms.state(self.condition(path))
 
     def kinds(self, path: str = "M1.High") -> list[str]:
-        """What has happened to a condition and its branches, in order."""
+        """Return what has happened to a condition and its branches, in order."""
         condition = self.condition(path)
         return [it.kind_of_event for it in self.events if it.condition is condition]
 
@@ -117,6 +117,11 @@ class Rig:
         """Start a task that has ended by the end of the test."""
         self._tasks.append(asyncio.create_task(work))
         return self._tasks[-1]
+
+    async def seen_after(self, work: Callable[[], None]) -> None:
+        """Do something, and wait until the engine has looked at it."""
+        work()
+        await self.seen()
 
     async def joined(self) -> None:
         await asyncio.gather(*self._tasks)

@@ -1,9 +1,8 @@
-"""What becomes of one condition: active, acknowledged, confirmed, branches, delays, quality (OPC 10000-9 5.5 to 5.8)."""
+"""What becomes of one condition: active, acknowledged, branches, delays, quality (OPC 10000-9 5.5 to 5.8)."""
 
 import time
 from pathlib import Path
 
-import pytest
 from alarms_rig import ALARMS, BAD, ENGINEER, OPERATOR, ORIGIN, plant_of, running, seconds
 
 from server.alarms import Snapshot
@@ -47,6 +46,16 @@ async def test_the_limit_itself_is_not_exceeded_and_the_deadband_holds(tmp_path:
         for value in (10.0, 10.5, 8.5, 8.0, 9.5):
             await rig.set(value)
         assert rig.kinds("M1.Level") == ["active", "inactive"]
+
+
+async def test_a_deadband_wider_than_what_lies_between_two_limits(tmp_path: Path) -> None:
+    wide = "\n      Wide: {input: X, high: 1, low: 0, deadband: 5, severity: 500, message: Wide}\n"
+    async with running(tmp_path, plant_of(tmp_path, wide)) as rig:
+        found: list[int] = []
+        for value in (2.0, -1.0, 0.5, 2.0, 0.5, -5.0, 6.0):
+            await rig.set(value)
+            found.append(rig.state("M1.Wide").limits)
+        assert found == [HIGH, LOW, LOW, HIGH, HIGH, LOW, HIGH], "an exclusive condition exceeds one limit"
 
 
 async def test_retain_stays_until_it_was_acknowledged(tmp_path: Path) -> None:
@@ -252,9 +261,7 @@ async def test_a_condition_disabled_during_a_burst_is_not_activated(tmp_path: Pa
         assert sum(it.kind_of_event == "active" for it in rig.events) == 999
 
 
-async def test_of_one_listener_s_trouble_the_others_hear_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_of_one_listener_s_trouble_the_others_hear_nothing(tmp_path: Path) -> None:
     def broken(_snapshots: object) -> None:
         raise ValueError("broken")
 

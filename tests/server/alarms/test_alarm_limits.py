@@ -48,9 +48,8 @@ async def test_a_limit_is_in_force_at_once_and_after_a_restart(tmp_path: Path) -
     ],
 )
 async def test_an_order_that_is_wrong(tmp_path: Path, name: str, value: float) -> None:
-    async with running(tmp_path, plant_of(tmp_path, ALARMS)) as rig:
-        async with refused(rig, StatusCodes.BadOutOfRange):
-            await rig.alarms.set_limit(rig.condition("M1.Level"), name, value, ENGINEER, ORIGIN)
+    async with running(tmp_path, plant_of(tmp_path, ALARMS)) as rig, refused(rig, StatusCodes.BadOutOfRange):
+        await rig.alarms.set_limit(rig.condition("M1.Level"), name, value, ENGINEER, ORIGIN)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +62,8 @@ async def test_an_order_that_is_wrong(tmp_path: Path, name: str, value: float) -
     ],
 )
 async def test_a_limit_that_the_condition_does_not_have(tmp_path: Path, path: str, name: str) -> None:
-    async with running(tmp_path, plant_of(tmp_path, ALARMS)) as rig:
-        async with refused(rig, StatusCodes.BadNotFound):
-            await rig.alarms.set_limit(rig.condition(path), name, 1.0, ENGINEER, ORIGIN)
+    async with running(tmp_path, plant_of(tmp_path, ALARMS)) as rig, refused(rig, StatusCodes.BadNotFound):
+        await rig.alarms.set_limit(rig.condition(path), name, 1.0, ENGINEER, ORIGIN)
 
 
 async def test_two_limits_that_change_at_once_are_checked_against_each_other(tmp_path: Path) -> None:
