@@ -18,9 +18,16 @@ run: $(RUN_STAMP) ## set everything up and run the plant until Ctrl-C
 	@echo "==> starting the plant; Ctrl-C stops it"
 	@exec $(BIN)/python -m server
 
-test: $(DEV_STAMP) $(SYSTEM_STAMP) $(NPM_STAMP) ## set everything up and run all tests
-	@echo "==> running the tests"
+test: $(DEV_STAMP) $(SYSTEM_STAMP) $(NPM_STAMP) ## set everything up and run all tests, or those of ARGS
+ifdef ARGS
+	@echo "==> running the tests $(ARGS)"
 	@$(BIN)/python -m pytest $(ARGS)
+else
+	@echo "==> running the tests, two files at a time"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/system
+	@echo "==> running the system tests, one at a time: outages of a minute"
+	@$(BIN)/python -m pytest tests/system
+endif
 
 check: $(DEV_STAMP) ## formatting, lint, types, architecture, keys, generated files
 	@echo "==> ruff"
@@ -34,7 +41,7 @@ check: $(DEV_STAMP) ## formatting, lint, types, architecture, keys, generated fi
 	@echo "==> generated files"
 	@$(BIN)/python -m scripts.generated --check
 
-bench: $(DEV_STAMP) $(NPM_STAMP) ## measure against stock asyncua and node-opcua; rewrites bench/RESULTS.md
+bench: $(DEV_STAMP) $(NPM_STAMP) ## measure beside asyncua, node-opcua, open62541 and others; rewrites bench/RESULTS.md
 	@echo "==> running the benches: some minutes"
 	@$(BIN)/python -m bench $(ARGS)
 

@@ -32,7 +32,7 @@ IN_CI = ("make test", "make check")
 WITH_SERVER = tuple(
     command
     for command in COMMANDS
-    if any(name in command for name in ("server verify", "server watch", "mosquitto_sub"))
+    if any(name in command for name in ("server verify", "server watch", "export audit", "mosquitto_sub"))
 )
 """Commands that ask the running plant something."""
 
@@ -124,7 +124,7 @@ def _ask(question: str, folder: Path, environment: dict[str, str]) -> None:
             shlex.split(command), cwd=folder, env=own, capture_output=True, text=True, timeout=50, check=False
         )
         said.append(done.stdout + done.stderr)
-        return done.returncode == 0 and bool(done.stdout)
+        return done.returncode == 0 and bool(done.stdout or done.stderr)
 
     said: list[str] = []
     try:

@@ -51,8 +51,8 @@ def test_a_shutdown_tells_sessions_ends_clean_and_keeps_set_points(
     told = session.wait_for("notifications", lambda it: it["value"] == SHUTDOWN, "ServerState Shutdown")
     assert told["status"] == "Good"
     session.wait_for("events", lambda _: True, "the connection's end")
-    assert server.process.wait(5) == 0
-    assert time.monotonic() - begun < 3
+    assert server.process.wait(8) == 0
+    assert time.monotonic() - begun < 8
     wait_until(lambda: not any(map(alive, helpers)), "the simulated PLCs have ended", within=3)
     session.close()
 

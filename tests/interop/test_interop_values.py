@@ -240,14 +240,14 @@ def test_writes_to_what_is_no_variable(supervisor: Connection, path: str, attrib
     ("user", "path", "level"),
     [
         (None, LOAD, 0x01),
-        ("olga", LOAD, 0x01),
-        ("otto", LOAD, 0x43),
-        ("susi", LOAD, 0x43),
-        ("emil", LOAD, 0x01),
-        ("emil", "Plant.Generator1.SpeedSetpoint", 0x43),
-        ("otto", "Plant.Generator1.Tariff", 0x01),
-        ("susi", "Plant.Generator1.Tariff", 0x43),
-        ("susi", SPEED, 0x01),
+        ("olga", LOAD, 0x05),
+        ("otto", LOAD, 0x47),
+        ("susi", LOAD, 0x47),
+        ("emil", LOAD, 0x0D),
+        ("emil", "Plant.Generator1.SpeedSetpoint", 0x4F),
+        ("otto", "Plant.Generator1.Tariff", 0x05),
+        ("susi", "Plant.Generator1.Tariff", 0x47),
+        ("susi", SPEED, 0x05),
     ],
 )
 def test_user_access_level_is_the_users(sessions: Sessions, user: str | None, path: str, level: int) -> None:
