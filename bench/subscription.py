@@ -50,6 +50,25 @@ class Subscription:
             if bad or len(response.Results) != len(request.Parameters.ItemsToCreate):
                 raise WireError(f"{len(bad)} items cannot be monitored: {bad[:1]}")
 
+    def monitor_events(self, fields: Sequence[str], queue: int) -> None:
+        """Monitor all events of the Server with these fields of BaseEventType; WireError unless that is Good."""
+        events = ua.EventFilter()
+        base = ua.NodeId(ua.ObjectIds.BaseEventType)
+        events.SelectClauses = [
+            ua.SimpleAttributeOperand(base, [ua.QualifiedName(name, 0)], ua.AttributeIds.Value) for name in fields
+        ]
+        monitoring = ua.MonitoringParameters(ClientHandle=1, QueueSize=queue, Filter=events, DiscardOldest=True)
+        node = ua.ReadValueId(ua.NodeId(ua.ObjectIds.Server), ua.AttributeIds.EventNotifier)
+        request = ua.CreateMonitoredItemsRequest()
+        request.Parameters.SubscriptionId = self.id
+        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+        request.Parameters.ItemsToCreate = [
+            ua.MonitoredItemCreateRequest(node, ua.MonitoringMode.Reporting, monitoring)
+        ]
+        response: Any = self._client.call_service(request, ua.CreateMonitoredItemsResponse)
+        if not response.Results[0].StatusCode.is_good():
+            raise WireError(f"events cannot be monitored: {response.Results[0].StatusCode}")
+
     def answers(self, until: Callable[[], bool], poll: float = 0.5) -> Iterator[tuple[int, bytes]]:
         """Yield every PublishResponse that carries notifications until `until()`, asked at least each `poll` s."""
         for _ in range(self._outstanding):

@@ -1,6 +1,7 @@
 """What MQTT shows of the tree, seen as a subscriber sees it: for `python -m server verify`."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ from server.store import now_ticks
 
 _TICKS_A_MICROSECOND = 10
 _BAD = 0x80000000
+_PATIENCE_S = 10.0
 
 
 async def observe(
@@ -43,7 +45,8 @@ async def observe(
     tls = client_context(ca or settings.ca, settings.certificate, settings.key) if endpoint.tls else None
     options = Options(endpoint, f"{settings.client_id}-verify", "3.1.1" if settings.endpoint is None else "5", tls)
     try:
-        seen = await _listen(settings, options, seconds)
+        retained = {uns.variable_topic(variable, plant, settings.uns) for variable in plant.variables}
+        seen = await _listen(settings, options, seconds, retained if "uns" in settings.layouts else set())
     except MqttError as error:
         raise ObserveError(f"the broker cannot be asked: {error}") from error
     planes: list[Plane] = []
@@ -59,7 +62,7 @@ async def observe(
     return planes
 
 
-async def _listen(settings: MqttSettings, options: Options, seconds: float) -> list[Incoming]:
+async def _listen(settings: MqttSettings, options: Options, seconds: float, wanted: set[str]) -> list[Incoming]:
     seen: list[Incoming] = []
     connection = Connection(options, None, seen.append)
     await connection.open()
@@ -69,9 +72,25 @@ async def _listen(settings: MqttSettings, options: Options, seconds: float) -> l
             # Births are not retained: without one only what changes would be seen.
             await connection.publish([rebirth_request(settings.sparkplug, now_ticks())])
         await asyncio.sleep(seconds)
+        await _wait_retained(seen, wanted)
     finally:
         await connection.close()
     return seen
+
+
+async def _wait_retained(seen: list[Incoming], wanted: set[str]) -> None:
+    """Give retained messages time that a busy broker has not sent yet; of what else comes meanwhile, take nothing."""
+    came = len(seen)
+    missing = wanted - {message.topic for message in seen}
+    deadline = time.monotonic() + _PATIENCE_S
+    while missing and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+        missing -= {message.topic for message in seen[came:]}
+    first: dict[str, Incoming] = {}
+    for message in seen[came:]:
+        first.setdefault(message.topic, message)
+    known = {message.topic for message in seen[:came]}
+    seen[came:] = [message for topic, message in first.items() if topic in wanted - known]
 
 
 def _factory(plant: Plant, settings: MqttSettings, seen: list[Incoming]) -> Plane:

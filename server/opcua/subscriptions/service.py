@@ -216,6 +216,8 @@ class Subscriptions:
             subscription.heard()
         request_id, handle, timeout = request
         expires = now + timeout / 1000 if timeout else float("inf")
+        if any(subscription.ready for subscription in publisher.subscriptions.values()):
+            self.feed.drain(now)  # it is answered at once: with all that was written before
         publisher.add(PublishRequest(sink, request_id, handle, results, expires), now)
 
     def transfer(self, session: Any, number: int, *, send_initial: bool) -> list[int]:
