@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from alarms_rig import BAD, ENGINEER, OPERATOR, ORIGIN, Rig, longest_gap, plant_of, running, seconds
+from alarms_rig import BAD, ENGINEER, OPERATOR, ORIGIN, Rig, most_between_turns, plant_of, running, seconds
 
 from address_space.model import Condition, Plant
 from server.store import now_ticks
 
-COUNT, BURST, ROWS = 10_000, 5_000, 20_000
-HELD_S = 0.25
-"""Far below what it was when it went wrong (seconds), far above what it is (some 20 ms): machines of CI are slow."""
+COUNT, BURST, ROWS = 10_000, 5_000, 5_000
+AT_ONCE = 500
+"""Events that may be told before others have their turn: far below the burst, some times what it is."""
 DELAYED = "\n      High: {input: X, high: 50, severity: 500, on_delay: 0.2, message: Too high}\n"
 
 
@@ -33,13 +33,13 @@ async def test_a_burst_is_told_once_in_order_and_kept(tmp_path: Path, many: Plan
         ids = np.array([it.inputs[0].id for it in chosen])
         stamps = start + rng.permutation(BURST)
         burst = rig.spawn(rig.seen_after(lambda: rig.store.write(ids, np.full(BURST, 99.0), stamps)))
-        held = await longest_gap(burst)
+        at_once = await most_between_turns(rig, burst)
         told = [it for it in rig.events if it.kind_of_event == "active" and it.condition.name == "High"]
         assert Counter(it.condition.id for it in told) == Counter(it.id for it in chosen)
         assert len({it.event_id for it in told}) == BURST
         assert [it.time for it in told] == sorted(stamps.tolist())
         assert all(it.time == stamps[it.condition.inputs[0].id == ids][0] for it in told[::100])
-        assert held < HELD_S
+        assert at_once <= AT_ONCE
         rig.put_all(chosen, 1.0)
         await rig.seen()
         per_condition = [it.kind_of_event for it in rig.events if it.condition is chosen[-1]]
@@ -63,10 +63,10 @@ async def test_transitions_of_one_variable_are_told_in_order(tmp_path: Path) -> 
 async def test_many_rows_of_one_variable_do_not_hold_the_event_loop(tmp_path: Path, many: Plant) -> None:
     async with running(tmp_path, many) as rig:
         variable = rig.plant.variable("Plant.M1.X").id
-        stamps = now_ticks() + np.arange(ROWS)
-        rows = rig.spawn(rig.seen_after(lambda: rig.store.write(np.full(ROWS, variable), np.full(ROWS, 10.0), stamps)))
-        assert await longest_gap(rows) < HELD_S
-        assert rig.kinds() == []
+        stamps, values = now_ticks() + np.arange(ROWS), np.tile([99.0, 1.0], ROWS // 2)
+        rows = rig.spawn(rig.seen_after(lambda: rig.store.write(np.full(ROWS, variable), values, stamps)))
+        assert await most_between_turns(rig, rows) <= AT_ONCE
+        assert sum(it.kind_of_event == "active" for it in rig.events) >= ROWS // 2
 
 
 async def test_many_inputs_that_turn_bad_do_not_hold_the_event_loop(tmp_path: Path, many: Plant) -> None:
@@ -74,7 +74,7 @@ async def test_many_inputs_that_turn_bad_do_not_hold_the_event_loop(tmp_path: Pa
         rig.put_all(high(rig), 99.0)
         await rig.seen()
         turned = rig.spawn(rig.seen_after(lambda: rig.put_all(high(rig), 0.0, BAD)))
-        assert await longest_gap(turned) < HELD_S
+        assert await most_between_turns(rig, turned) <= AT_ONCE
         assert sum(it.kind_of_event == "quality" for it in rig.events) == BURST
 
 
@@ -82,7 +82,7 @@ async def test_many_delays_that_end_together_do_not_hold_the_event_loop(tmp_path
     async with running(tmp_path, plant_of(tmp_path, DELAYED, count=BURST)) as rig:
         rig.put_all(high(rig), 99.0)
         ended = rig.spawn(rig.until(lambda: sum(it.kind_of_event == "active" for it in rig.events) >= BURST))
-        assert await longest_gap(ended) < HELD_S
+        assert await most_between_turns(rig, ended) <= AT_ONCE
         assert Counter(it.condition.id for it in rig.events if it.condition.name == "High").most_common(1)[0][1] == 1
 
 

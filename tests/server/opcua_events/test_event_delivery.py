@@ -1,6 +1,5 @@
 """Events over the wire: where they are seen, what is selected, how many come at once, and where some were lost."""
 
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -92,9 +91,8 @@ async def test_a_burst_of_5000_comes_whole_and_in_order_to_10_subscribers(plantr
         clause = where((OP.GreaterThan, field("Severity"), literal(100)))
         wanted = event_filter(["Message", "Severity", "Time", "SourceNode"], clause)
         seen = [await watch(client if number % 2 else another, wanted) for number in range(10)]
-        began = time.monotonic()
         offer(plantree, *(event(str(number), nid("Plant.Line1")) for number in range(5000)))
-        assert time.monotonic() - began < 0.2  # takes no part in the delivery
+        assert not any(one.rows for one in seen)  # who offers takes no part in the delivery
         for one in seen:
             await one.until(lambda one=one: len(one.rows) == 5000, 40)
             assert texts(one) == [str(number) for number in range(5000)]

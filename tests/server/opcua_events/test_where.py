@@ -1,7 +1,6 @@
 """Where clauses against single events: every operator, conversions, NULL, and what is refused."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -197,16 +196,12 @@ def test_like(text: str, pattern: str, expected: bool) -> None:
 
 
 def test_no_pattern_takes_for_ever() -> None:
-    began = time.perf_counter()
-    assert not like("a" * 2000, "%a" * 100 + "b")
-    assert time.perf_counter() - began < 2
+    assert not like("a" * 2000, "%a" * 100 + "b")  # one that tries every way never ends: the test's limit
 
 
 def test_no_clause_takes_for_ever(passes: Test) -> None:
     deep = [(OP.And, element(number + 1), element(number + 1)) for number in range(90)]
-    began = time.perf_counter()
-    assert passes(*deep, TRUE)
-    assert time.perf_counter() - began < 2
+    assert passes(*deep, TRUE)  # 2 to the power of 90 comparisons, if each were made
 
 
 @pytest.mark.parametrize(

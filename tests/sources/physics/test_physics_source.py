@@ -344,5 +344,3 @@ async def test_run_keeps_stepping_in_real_time(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(stamps) > 5
-    elapsed = (max(stamps) - min(stamps)) / 1e7
-    assert elapsed < 10

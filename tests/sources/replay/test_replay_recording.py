@@ -1,7 +1,6 @@
 """Files into recordings: each setting, what is wrong in a file, and errors that name the plant file's line."""
 
 import math
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -229,9 +228,7 @@ def test_a_file_of_many_blocks_loses_no_row(rig: Rig) -> None:
     rows = 400_000  # 15 MB: several blocks of text
     lines = [f"{n % 7:030d},{n}\n" for n in range(rows)]
     lines[100_000] = lines[300_000] = "torn\n"
-    began = time.monotonic()
     recording = load(rig, csv(rig, "x,p\n" + "".join(lines), time={"step": 1}))
-    assert time.monotonic() - began < 20
     kept = np.delete(np.arange(rows), [100_000, 300_000])
     assert np.array_equal(recording.values[:, 0], kept)
     assert np.array_equal((recording.stamps - recording.stamps[0]) // 10_000_000, kept)
