@@ -9,7 +9,8 @@ to grow, in which its variables lie in the order of the plant file.
 import bisect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ class Place:
 
     def text(self) -> str:
         """Return it as the lock file has it."""
-        columns = [self.bank, self.address, self.size, self.kind]
-        return json.dumps(columns if self.kind else columns[:3])
+        numbers = f"{self.bank}, {self.address}, {self.size}"
+        return f'[{numbers}, "{self.kind}"]' if self.kind else f"[{numbers}]"
 
 
 @dataclass
@@ -87,7 +88,7 @@ class Addresses:
         """Return the lock file."""
         lines = [
             f" {json.dumps(area)}: {{\n"
-            + ",\n".join(f"  {json.dumps(name, ensure_ascii=False)}: {place.text()}" for name, place in entries.items())
+            + ",\n".join(f"  {encode_basestring(name)}: {place.text()}" for name, place in entries.items())
             + "\n }"
             for area, entries in self.places.items()
         ]
@@ -106,7 +107,7 @@ class Addresses:
         if known is not None:
             entries[f"{name}#{known.bank}.{known.address}"] = known  # taken for good
         free = (within and self._behind(size, within)) or self._free(area, size)
-        place = entries[name] = replace(free, kind=kind)
+        place = entries[name] = Place(free.bank, free.address, free.size, kind)
         self.given += 1
         return place
 

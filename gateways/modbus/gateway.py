@@ -10,6 +10,7 @@ import numpy as np
 from gateways.modbus.following import Following
 from gateways.modbus.image import Image
 from gateways.modbus.lock import load_map
+from gateways.modbus.mapping import RegisterMap
 from gateways.modbus.protocol import Server
 from gateways.modbus.rights import Rights
 from gateways.modbus.settings import ModbusSettings
@@ -23,23 +24,29 @@ _BEAT_S = 1.0
 
 
 class ModbusGateway:
-    """The gateway; raises MapError when the plant does not fit the registers."""
+    """The gateway; `run` raises MapError when the plant does not fit the registers."""
 
     def __init__(self, context: GatewayContext, settings: ModbusSettings) -> None:
         self._context = context
         self._settings = settings
-        self.map = load_map(context, settings)
+        self._map: RegisterMap | None = None
         self.ports: tuple[int, ...] = ()
         """The TCP ports that it listens on, once it does: the plain one, and that of TLS."""
         self._rights = Rights(context.identities, settings)
-        self._writing = Writing(context, self._rights, self.map, reset=settings.reset_by_coil)
+
+    @property
+    def map(self) -> RegisterMap:
+        """Which variable is where; once it listens."""
+        if self._map is None:
+            raise RuntimeError("the register map is not made yet")
+        return self._map
 
     async def run(self) -> None:
         """Serve until cancelled; raises OSError when a port cannot be had."""
-        image = Image(self.map, self._hidden())
+        image, writing = await asyncio.to_thread(self._prepare)  # seconds for 100,000 variables
         following = Following(self._context, image)
-        self._writing.attach(image, following.catch_up)
-        server = Server(image, self._writing, self._settings.max_connections)
+        writing.attach(image, following.catch_up)
+        server = Server(image, writing, self._settings.max_connections)
         loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(following.close)
@@ -59,6 +66,13 @@ class ModbusGateway:
             beating = asyncio.create_task(_beat(image))
             stack.callback(beating.cancel)
             await following.run()
+
+    def _prepare(self) -> tuple[Image, Writing]:
+        """Make the map, and the image of registers that masters read."""
+        if self._map is None:
+            self._map = load_map(self._context, self._settings)
+        writing = Writing(self._context, self._rights, self._map, reset=self._settings.reset_by_coil)
+        return Image(self._map, self._hidden()), writing
 
     def _hidden(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
         """Return which variables masters may not read, shape (variables,): the image is one for all masters."""
