@@ -11,7 +11,7 @@ from address_space.model import (
 from address_space.units import UNITS
 
 OBJECT = "ServerDiagnostics"
-GATEWAYS = ("modbus", "mqtt", "influx")
+GATEWAYS = ("modbus", "mqtt", "influx", "web")
 ALARMS = "Alarms"
 
 
@@ -41,6 +41,7 @@ _GATEWAY = (
     _shown("QueueDepth", BuiltinType.UInt64, "Samples that wait to be delivered"),
     _shown("Delivered", BuiltinType.UInt64, "Samples delivered since the server's start"),
     _shown("Dropped", BuiltinType.UInt64, "Samples given up since the server's start"),
+    _shown("Dropping", BuiltinType.Boolean, "Whether samples were given up in the last ten minutes"),
 )
 
 _ALARMS = (
@@ -60,6 +61,14 @@ _ALARMS = (
 
 _COMMUNICATION_LOST = AlarmDeclaration(
     "CommunicationLost", 700, "Communication is lost", AlarmKind.COMMUNICATION, on_delay=5.0, off_delay=2.0
+)
+_SAMPLES_DROPPED = AlarmDeclaration(
+    "SamplesDropped",
+    700,
+    "Samples were given up: the peer refused them, or the outbox was full",
+    AlarmKind.OFF_NORMAL,
+    input="Dropping",
+    normal=(0,),
 )
 _CERTIFICATE_EXPIRY = AlarmDeclaration(
     "CertificateExpiry", 600, "The server's certificate expires soon", AlarmKind.CERTIFICATE_EXPIRY,
@@ -89,7 +98,7 @@ GATEWAY_TYPE = MachineType(
     "How one gateway is doing",
     {declaration.name: declaration for declaration in _GATEWAY},
     {},
-    {_COMMUNICATION_LOST.name: _COMMUNICATION_LOST},
+    {declaration.name: declaration for declaration in (_COMMUNICATION_LOST, _SAMPLES_DROPPED)},
     None,
     nameplate=False,
 )

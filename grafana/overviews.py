@@ -187,8 +187,9 @@ def server_health(plant: Plant, speaks: Speaks) -> Board:
 def _gateways(board: Board) -> None:
     board.row("Gateways")
     variables = _GATEWAY.variables
-    connected = panels.states("Connected", variables["Connected"].description, panels.BOOLEAN_MAPPINGS)
-    board.add(connected, board.speaks.trend(Series(_GATEWAY.name, ("Connected",), any_machine=True)))
+    for name in ("Connected", "Dropping"):
+        panel = panels.states(name, variables[name].description, panels.BOOLEAN_MAPPINGS)
+        board.add(panel, board.speaks.trend(Series(_GATEWAY.name, (name,), any_machine=True)))
     for name in ("Lag", "QueueDepth", "Delivered", "Dropped"):
         panel = panels.trend(name, [variables[name]], {})
         board.add(panel, board.speaks.trend(Series(_GATEWAY.name, (name,), any_machine=True)))

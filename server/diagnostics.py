@@ -1,6 +1,8 @@
 """How the server is doing: variables under ServerDiagnostics, and metrics of the same."""
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from server.store import Store, now_ticks, to_ticks
 from server.supervision import Supervisor, TaskStatus
 
 _PERIOD_S = 0.5
+_DROPPING_S = 600.0
 _DISABLED = "Disabled"
 _NOTHING = GatewayStatus()
 
@@ -23,7 +26,7 @@ _NOTHING = GatewayStatus()
 class Diagnostics:
     """Shows the state of each source and gateway in the tree; a source that was never started shows nothing.
 
-    `gateways` are those that are enabled; their tasks may have a supervisor of their own.
+    `gateways` are those that are enabled; their tasks may have a supervisor of their own. `clock` gives seconds.
     """
 
     def __init__(
@@ -33,12 +36,16 @@ class Diagnostics:
         supervisor: Supervisor,
         gateways: Mapping[str, GatewayStatus] | None = None,
         gateway_supervisor: Supervisor | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plant = plant
         self._store = store
         self._supervisor = supervisor
         self._gateways = gateways or {}
         self._gateway_supervisor = gateway_supervisor or supervisor
+        self._clock = clock
+        self._dropped: dict[str, tuple[int, float]] = {}
+        """Samples that a gateway had given up when it last gave up some, and when that was seen."""
         self._shown: dict[int, Any] = {}
         self._started = now_ticks()
 
@@ -74,7 +81,15 @@ class Diagnostics:
             "QueueDepth": gateway.queue_depth,
             "Delivered": gateway.delivered,
             "Dropped": gateway.dropped,
+            "Dropping": self._dropping(name, gateway.dropped),
         }
+
+    def _dropping(self, name: str, dropped: int) -> bool:
+        now = self._clock()
+        before, seen = self._dropped.get(name, (0, -math.inf))
+        if dropped > before:
+            self._dropped[name], seen = (dropped, now), now
+        return now - seen < _DROPPING_S
 
     def _write(self, part: str, values: Mapping[str, Any]) -> None:
         machine = self._plant.machine(f"{self._plant.name}.{diagnostics.OBJECT}.{part}")

@@ -29,7 +29,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_until(holds: Callable[[], Any], what: str, within: float = 10.0) -> Any:
+def wait_until(holds: Callable[[], Any], what: str, within: float = 30.0) -> Any:
     """Return what `holds` returns once that is true; AssertionError naming `what` after `within` seconds."""
     deadline = time.monotonic() + within
     while not (result := holds()):

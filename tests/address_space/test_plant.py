@@ -156,7 +156,8 @@ def test_every_plant_has_the_diagnostics_of_every_gateway(tmp_path: Path) -> Non
         "P.ServerDiagnostics",
         *(f"P.ServerDiagnostics.{name}" for name in (*GATEWAYS, "Alarms")),
     ]
-    expected = ["State", "Since", "Restarts", "LastError", "Connected", "Lag", "QueueDepth", "Delivered", "Dropped"]
+    delivery = ["Connected", "Lag", "QueueDepth", "Delivered", "Dropped", "Dropping"]
+    expected = ["State", "Since", "Restarts", "LastError", *delivery]
     for name in GATEWAYS:
         machine = bare.machine(f"P.ServerDiagnostics.{name}")
         assert machine.type.name == "GatewayDiagnosticsType"

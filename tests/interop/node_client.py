@@ -118,7 +118,7 @@ class Connection:
         owner = path if method else path.rpartition(".")[0]
         return self.ask("call", object=f"ns=2;s={owner}", method=f"ns=2;s={method or path}", arguments=arguments)
 
-    def wait_for(self, kind: str, holds: Callable[[Any], bool], what: str, within: float = 8.0) -> Any:
+    def wait_for(self, kind: str, holds: Callable[[Any], bool], what: str, within: float = 30.0) -> Any:
         """Return the next of the "notifications" or "events" that `holds` accepts."""
         deadline = time.monotonic() + within
         seen: list[Any] = []
@@ -131,7 +131,7 @@ class Connection:
                     return item
         raise AssertionError(f"not within {within:g} s: {what}; there were {seen[-5:]}")
 
-    def wait_value(self, path: str, holds: Callable[[Any], bool], what: str, within: float = 8.0) -> Any:
+    def wait_value(self, path: str, holds: Callable[[Any], bool], what: str, within: float = 30.0) -> Any:
         """Wait until the value at `path`, which must be subscribed to, is accepted by `holds`."""
         node = f"ns=2;s={path}"
         return self.wait_for("notifications", lambda it: it["node"] == node and holds(it["value"]), what, within)

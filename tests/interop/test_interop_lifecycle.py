@@ -50,7 +50,7 @@ def test_a_shutdown_tells_sessions_ends_clean_and_keeps_set_points(
     assert told["status"] == "Good"
     session.wait_for("events", lambda _: True, "the connection's end")
     assert server.process.wait(30) == 0
-    wait_until(lambda: not any(map(alive, helpers)), "the simulated PLCs have ended", within=3)
+    wait_until(lambda: not any(map(alive, helpers)), "the simulated PLCs have ended", within=20)
     session.close()
 
     server.start()  # a set-point survives a restart

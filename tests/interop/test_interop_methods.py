@@ -250,7 +250,7 @@ def test_the_plants_emergency_stop_stops_every_machine(
         assert operator.call(f"{machine}.Start")["status"] == "Good"
 
 
-def test_a_stop_notifies_within_100_ms(
+def test_a_stop_notifies_with_the_time_at_which_it_took_effect(
     fresh: Sessions, sessions: Sessions, operator: Connection, released: Callable[[str], None]
 ) -> None:
     machine = "Plant.Line1"
@@ -260,5 +260,6 @@ def test_a_stop_notifies_within_100_ms(
         session.wait_value(f"{machine}.EmergencyStopActive", lambda active: active is False, "the first value")
         before = datetime.now(UTC)
         assert sessions("anna").call(f"{machine}.EmergencyStop", ["String", "test"])["status"] == "Good"
+        answered = datetime.now(UTC)
         told = session.wait_value(f"{machine}.EmergencyStopActive", lambda active: active is True, "the latch")
-    assert datetime.fromisoformat(told["source"]) - before < timedelta(milliseconds=100)
+    assert before - timedelta(milliseconds=1) <= datetime.fromisoformat(told["source"]) <= answered

@@ -8,6 +8,7 @@ import pytest
 from core_rig import Core
 
 from server.diagnostics import Diagnostics, task_name
+from server.ports import GatewayStatus
 from server.store import from_ticks
 from server.supervision import Backoff, Supervisor
 
@@ -68,4 +69,25 @@ def test_every_source_of_the_plant_has_the_variable(tmp_path: Path, name: str) -
     core = Core(tmp_path)
     ids = [core.id(f"ServerDiagnostics.{source}.{name}") for source in core.plant.sources]
     assert len(np.unique(ids)) == 2
+    core.close()
+
+
+def test_what_a_gateway_gave_up_is_shown_for_ten_minutes(tmp_path: Path) -> None:
+    core, status, moment = Core(tmp_path), GatewayStatus(), [5.0]
+    diagnostics = Diagnostics(core.plant, core.store, Supervisor(), {"influx": status}, clock=lambda: moment[0])
+
+    def dropping() -> list[bool]:
+        diagnostics.show()
+        return [core.value(f"ServerDiagnostics.{name}.Dropping") for name in ("influx", "mqtt")]
+
+    assert dropping() == [False, False]
+    status.dropped = 3
+    assert dropping() == [True, False]
+    moment[0] += 400
+    status.dropped = 4
+    assert dropping() == [True, False]
+    moment[0] += 599
+    assert dropping() == [True, False]
+    moment[0] += 2
+    assert dropping() == [False, False]
     core.close()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -241,13 +241,19 @@ class Rig:
 
     def dropped(self, gateway: str) -> int:
         """Return Dropped of a gateway as an OPC UA client reads it, once /metrics says the same."""
+
+        def look() -> int:
+            return int(self._read(f"Plant.{OBJECT}.{gateway}.Dropped"))
+
+        wait_until(lambda: look() == self.delivery(gateway).dropped, "the tree and /metrics agree", LONG_S)
+        return look()
+
+    def alarmed(self, gateway: str) -> bool:
+        """Return whether the condition is active that tells of samples given up."""
+        return bool(self._read(f"Plant.{OBJECT}.{gateway}.SamplesDropped.ActiveState.Id"))
+
+    def _read(self, path: str) -> Any:
         with RawClient(self.server.port, "/plantree") as client:
-            request = client.read_request([f"Plant.{OBJECT}.{gateway}.Dropped"])
-
-            def look() -> int:
-                body = client.ask(request)
-                values = wire.data_values(body, wire.check_header(body, wire.READ_RESPONSE) + 4, 1, handles=False)
-                return int(values[0].raw[0])
-
-            wait_until(lambda: look() == self.delivery(gateway).dropped, "the tree and /metrics agree", LONG_S)
-            return look()
+            body = client.ask(client.read_request([path]))
+            values = wire.data_values(body, wire.check_header(body, wire.READ_RESPONSE) + 4, 1, handles=False)
+            return values[0].raw[0]

@@ -38,3 +38,4 @@ def test_nothing_is_lost_when_connections_are_cut_in_the_middle_of_messages(
         # time where that is missing: at most one sample a cut that was never sent.
         assert counts["influx"].unsent + counts["influx"].wrong <= rig.proxies["influx"].cuts
         assert [rig.dropped(gateway) for gateway in GATEWAYS] == [0, 0]
+        assert not any(rig.alarmed(gateway) for gateway in GATEWAYS)

@@ -91,3 +91,4 @@ def check_counts(rig: Rig, measured: Callable[[str], None], test: str) -> None:
     for gateway, found in counts.items():
         assert found.lost == rig.dropped(gateway) > DROPPED_ROWS, gateway
         assert found.unsent == found.wrong == 0, gateway
+        assert rig.alarmed(gateway), gateway
