@@ -16,7 +16,7 @@ from server.alarms import Alarms
 from server.audit_trail import AuditTrail
 from server.audit_upkeep import AuditUpkeep
 from server.commands import Commands
-from server.composition import available, history_backend, package
+from server.composition import annotator, available, history_backend, package
 from server.computed import Computed
 from server.diagnostics import Diagnostics, gateway_task_name, register_gateway_metrics, register_metrics, task_name
 from server.emergency_stop import EmergencyStops
@@ -88,6 +88,7 @@ class Plantree:
             keep_events=settings.alarms.retention_days * _DAY_S,
         )
         conditions.attach(self.opcua.internal, self.alarms, lambda: self.own.certificate.public_bytes(Encoding.DER))
+        self._annotate = annotator(settings, self.alarms)
         self.historian: HistorianPart | None = None
         if settings.historian.enabled:
             self.historian = HistorianPart(self.store, history_backend(self.plant, settings))
@@ -129,6 +130,8 @@ class Plantree:
         if self.historian is not None:
             add("historian", self.historian.run)
             add("historian upkeep", self.historian.look_after)
+        if self._annotate is not None:
+            add("grafana annotations", self._annotate)
         for name, source in self.sources.items():
             add(task_name(name), self._runner(name, source), limits.startup)
         for name, part in self.gateways.items():

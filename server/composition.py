@@ -1,5 +1,6 @@
 """The parts of the whole that depend on which gateways the checkout has: the settings, and where history is kept."""
 
+from collections.abc import Awaitable, Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from server.gateway_part import GatewayPackage
 from server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from server.alarms.ports import AlarmPort
     from server.historian import Backend
 
 
@@ -50,6 +52,17 @@ def history_backend(plant: Plant, settings: Settings) -> "Backend":
         raise SettingsError("historian.backend is influx, which needs influx.url: the database that is asked")
     created: Backend = import_module("gateways.influx.history").backend(plant, gateway, settings.historian)
     return created
+
+
+def annotator(settings: Settings, alarms: "AlarmPort") -> Callable[[], Awaitable[None]] | None:
+    """Return what writes conditions into Grafana as annotations while it runs; None where no Grafana is named."""
+    grafana: Any = getattr(settings, "grafana", None)
+    if grafana is None or not grafana.url or not grafana.token.get_secret_value():
+        return None
+    run: Callable[[], Awaitable[None]] = (
+        import_module("grafana.annotator").Annotator(alarms, grafana, settings.data_dir / "grafana").run
+    )
+    return run
 
 
 _FIELDS: dict[str, Any] = {name: (settings_model(name), settings_model(name)()) for name in available()}
