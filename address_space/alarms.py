@@ -10,6 +10,9 @@ from address_space.yaml_file import YamlFile
 
 Location = tuple[str, ...]
 
+VISION_ALARM_TYPE = "VisionAlarmType"
+"""The ObjectType of the kind vision, in the plant's namespace: no type or enumeration of a plant file has its name."""
+
 _WATCHED = {AlarmKind.COMMUNICATION, AlarmKind.CERTIFICATE_EXPIRY}
 _OF_LIMITS = {*LIMITS, "severities", "deadband"}
 _KEYS: dict[AlarmKind, set[str]] = {
@@ -20,6 +23,7 @@ _KEYS: dict[AlarmKind, set[str]] = {
     AlarmKind.DISCREPANCY: {"input", "target", "tolerance", "within", "deadband"},
     AlarmKind.OFF_NORMAL: {"input", "normal"},
     AlarmKind.TRIP: {"input", "tripped"},
+    AlarmKind.VISION: {"input"},
     AlarmKind.RULE: {"when"},
 }
 """The keys that each kind has besides those that all have."""
@@ -80,7 +84,7 @@ def build_alarm(name: str, section: AlarmSection, owner: Type, at: Location) -> 
         target=_number(section.target, owner, (*at, "target"), needed=kind is AlarmKind.DISCREPANCY),
         tolerance=section.tolerance or 0.0,
         within=section.within or 0.0,
-        normal=_states(section.normal, section, owner, (*at, "normal"), needed=kind is AlarmKind.OFF_NORMAL),
+        normal=_normal(kind, section, owner, at),
         tripped=_states(section.tripped, section, owner, (*at, "tripped"), needed=kind is AlarmKind.TRIP),
         deadband=section.deadband,
         on_delay=section.on_delay,
@@ -95,6 +99,9 @@ def _check_input(kind: AlarmKind, section: AlarmSection, owner: Type, at: Locati
     if kind in (AlarmKind.OFF_NORMAL, AlarmKind.TRIP):
         if shown.enumeration is None and shown.type is not BuiltinType.Boolean:
             raise owner.yaml.error((*at, "input"), "is neither an enumeration nor a Boolean")
+    elif kind is AlarmKind.VISION:
+        if shown.type is not BuiltinType.Boolean:
+            raise owner.yaml.error((*at, "input"), "is no Boolean: true is what a camera has seen")
     elif not shown.type.is_numeric:
         raise owner.yaml.error((*at, "input"), f"{shown.name} is no number")
 
@@ -124,6 +131,12 @@ def _number(name: str | None, owner: Type, at: Location, *, needed: bool) -> str
     if not owner.reference(name, owner.variables, at, "variable").type.is_numeric:
         raise owner.yaml.error(at, f"{name} is no number")
     return name
+
+
+def _normal(kind: AlarmKind, section: AlarmSection, owner: Type, at: Location) -> tuple[int, ...]:
+    if kind is AlarmKind.VISION:
+        return (int(False),)
+    return _states(section.normal, section, owner, (*at, "normal"), needed=kind is AlarmKind.OFF_NORMAL)
 
 
 def _states(

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from address_space import diagnostics
+from address_space.alarms import VISION_ALARM_TYPE
 from address_space.errors import PlantError, did_you_mean, sentence
 from address_space.model import (
     Command,
@@ -61,7 +62,7 @@ def load_plant(path: Path | str = DEFAULT_PLANT) -> Plant:
             raise yaml.error(("enumerations", name), "needs values that differ from each other")
     types = {name: build_type(name, section, enumerations, yaml) for name, section in raw.types.items()}
     for location in [("enumerations", name) for name in enumerations] + [("types", name) for name in types]:
-        if location[1] in diagnostics.TYPES:
+        if location[1] in (*diagnostics.TYPES, VISION_ALARM_TYPE):
             raise yaml.error(location, "is a type that the server has itself")
         if location[1] == raw.plant.name:
             raise yaml.error(location, "has the name of the plant itself")

@@ -135,7 +135,7 @@ class CommandDeclaration:
 
 
 class AlarmKind(enum.StrEnum):
-    """What makes a condition active; each is a type of OPC 10000-9 5.8."""
+    """What makes a condition active; each is a type of OPC 10000-9 5.8, but that of a camera is our own."""
 
     LEVEL = "level"
     NON_EXCLUSIVE_LEVEL = "non_exclusive_level"
@@ -144,6 +144,7 @@ class AlarmKind(enum.StrEnum):
     DISCREPANCY = "discrepancy"
     OFF_NORMAL = "off_normal"
     TRIP = "trip"
+    VISION = "vision"
     RULE = "rule"
     COMMUNICATION = "communication"
     CERTIFICATE_EXPIRY = "certificate_expiry"
@@ -159,9 +160,9 @@ class AlarmDeclaration:
 
     `input` is watched: against `limits` (its value, its change a second, or how far it is from `setpoint`), against
     `target` (more than `tolerance` away for longer than `within` seconds), or for values that are none of `normal`, or
-    one of `tripped`. A rule `when` has no input. `severities` are those of limits that differ from `severity`; delays
-    are in seconds, `deadband` is in the unit of what is compared. Acknowledging takes `acknowledge_role`, and with
-    `confirm` is followed by a confirmation.
+    one of `tripped`. Of the kind vision it is what a camera has seen, with evidence. A rule `when` has no input.
+    `severities` are those of limits that differ from `severity`; delays are in seconds, `deadband` is in the unit of
+    what is compared. Acknowledging takes `acknowledge_role`, and with `confirm` is followed by a confirmation.
     """
 
     name: str

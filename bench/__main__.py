@@ -11,7 +11,7 @@ from bench.report import console
 
 BENCHMARKS = (
     "opcua", "opcua_secure", "fairness", "emergency_stop", "modbus",
-    "influx", "history", "alarms", "alarm_delivery", "scale", "physics",
+    "influx", "history", "alarms", "alarm_delivery", "scale", "physics", "vision", "web",
 )  # fmt: skip
 """Modules of this package, in the order in which they run; what a checkout does not have is left out."""
 

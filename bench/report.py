@@ -30,7 +30,7 @@ RESULTS = ROOT / "bench" / "RESULTS.md"
 LIMITS = ROOT / "bench" / "limits.yaml"
 SECTIONS = (
     "opcua", "opcua_secure", "fairness", "emergency_stop", "modbus",
-    "influx", "history", "alarms", "alarm_delivery", "scale", "physics",
+    "influx", "history", "alarms", "alarm_delivery", "scale", "physics", "vision", "web",
 )  # fmt: skip
 """In the order of RESULTS.md."""
 

@@ -51,11 +51,12 @@ class Subscription:
                 raise WireError(f"{len(bad)} items cannot be monitored: {bad[:1]}")
 
     def monitor_events(self, fields: Sequence[str], queue: int) -> None:
-        """Monitor all events of the Server with these fields of BaseEventType; WireError unless that is Good."""
+        """Monitor all events of the Server with these fields (`2:Name` in namespace 2); WireError unless it is Good."""
         events = ua.EventFilter()
         base = ua.NodeId(ua.ObjectIds.BaseEventType)
         events.SelectClauses = [
-            ua.SimpleAttributeOperand(base, [ua.QualifiedName(name, 0)], ua.AttributeIds.Value) for name in fields
+            ua.SimpleAttributeOperand(base, [ua.QualifiedName.from_string(name)], ua.AttributeIds.Value)
+            for name in fields
         ]
         monitoring = ua.MonitoringParameters(ClientHandle=1, QueueSize=queue, Filter=events, DiscardOldest=True)
         node = ua.ReadValueId(ua.NodeId(ua.ObjectIds.Server), ua.AttributeIds.EventNotifier)

@@ -148,10 +148,18 @@ async def _influx(plant: Plant, settings: Any, _user: tuple[str, str], seconds: 
     return await observe(plant, settings.influx, seconds)
 
 
+async def _web(plant: Plant, settings: Any, user: tuple[str, str], seconds: float) -> list[Plane]:
+    from gateways.web.observe import observe  # noqa: PLC0415
+
+    certificate = settings.data_dir / "gateways" / "certificate.pem"
+    return await observe(plant, settings.web, seconds, user=user, certificate=certificate)
+
+
 _OBSERVERS: dict[str, Callable[[Plant, Any, tuple[str, str], float], Awaitable[list[Plane]]]] = {
     "modbus": _modbus,
     "mqtt": _mqtt,
     "influx": _influx,
+    "web": _web,
 }
 
 

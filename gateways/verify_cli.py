@@ -13,10 +13,11 @@ from server.errors import StartError
 
 AGREES, DIFFERS, CANNOT = 0, 1, 2
 _EPILOG = """\
-Every variable's value, status and time, as OPC UA, Modbus (each word order), MQTT (each layout) and the time-series
-server show them, are compared within what each plane documents as its resolution. The gateways are those of the
-settings; the server must be running. The password is taken from PLANTREE_PASSWORD, else asked for, or read from
-standard input where that is no terminal. Exit codes: 0 all the same, 1 something differs, 2 it cannot be told.
+Every variable's value, status and time, as OPC UA, Modbus (each word order), MQTT (each layout), the time-series
+server, REST and the operator page's stream show them, are compared within what each plane documents as its resolution.
+The gateways are those of the settings; the server must be running. The password is taken from PLANTREE_PASSWORD, else
+asked for, or read from standard input where that is no terminal. Exit codes: 0 all the same, 1 something differs, 2 it
+cannot be told.
 """
 
 
@@ -36,7 +37,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="S",
         help="how long to look; what does not change is repeated every 10 s (12)",
     )
-    verify.add_argument("--only", action="append", default=[], metavar="GATEWAY", help="modbus, mqtt or influx")
+    verify.add_argument("--only", action="append", default=[], metavar="GATEWAY", help="modbus, mqtt, influx or web")
     verify.set_defaults(handler=_verify)
 
 

@@ -154,7 +154,7 @@ def gallery(board: Board) -> None:
     """Show pictures of alarms: the text of `snapshot` is the picture's address."""
     panel = panels.listing("Pictures of alarms", "The newest pictures that cameras raised an alarm with").height(12)
     names = {"condition": "Condition", "snapshot": "Picture", "uri": "Picture"}
-    panel = panel.with_transformation(panels.renamed(names, ("Time", "Value", "__name__", "site", "source")))
+    panel = panel.with_transformation(panels.renamed(names, ("Time", "Value", "__name__", "site", "source", "sha256")))
     panel = panel.cell_height(common_model.TableCellHeight.LG)
     picture = dashboard_model.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "image"})
     links = [{"title": "Open the picture", "url": "${__value.raw}", "targetBlank": True}]

@@ -20,9 +20,11 @@ from server.composition import annotator, available, history_backend, package
 from server.computed import Computed
 from server.diagnostics import Diagnostics, gateway_task_name, register_gateway_metrics, register_metrics, task_name
 from server.emergency_stop import EmergencyStops
+from server.evidence import EvidenceRegister
 from server.freshness import Freshness
 from server.gateway_part import GatewayPackage, GatewayPart, GatewaySettings, pem_copy
 from server.historian import HistorianPart
+from server.history import Historian
 from server.http import Http
 from server.metrics import Metrics
 from server.opcua.conditions import wiring as conditions
@@ -33,13 +35,14 @@ from server.security.certificates import load_or_create
 from server.security.trust import TrustList
 from server.security.users import Users
 from server.settings import Settings
+from server.snapshots import Snapshots
 from server.state import State
 from server.store import Store, to_ticks
 from server.supervision import Supervisor
 
 log = logs.get(__name__)
 
-SOURCE_KINDS = ("physics", "modbus_plc", "replay")
+SOURCE_KINDS = ("physics", "modbus_plc", "replay", "vision")
 
 _SETTLE_S = 1.0
 """How long commands under way may take to end when the server stops."""
@@ -60,7 +63,10 @@ class Plantree:
         self.settings = settings
         self.plant = plant or load_plant(settings.plant)
         self.store = Store(self.plant, settings.journal_rows)
-        self.sources = {name: _create_source(self.plant, self.store, name) for name in self.plant.sources}
+        self.evidence = EvidenceRegister()
+        self.sources = {
+            name: _create_source(self.plant, self.store, name, self.evidence, settings) for name in self.plant.sources
+        }
         self.own = load_or_create(
             settings.certs_dir,
             host_names=settings.opcua.certificate_hosts,
@@ -86,8 +92,11 @@ class Plantree:
             expires=to_ticks(self.own.certificate.not_valid_after_utc),
             audit=self.commands.audit,
             keep_events=settings.alarms.retention_days * _DAY_S,
+            evidence=self.evidence,
         )
-        conditions.attach(self.opcua.internal, self.alarms, lambda: self.own.certificate.public_bytes(Encoding.DER))
+        conditions.attach(
+            self.opcua.internal, self.alarms, lambda: self.own.certificate.public_bytes(Encoding.DER), self.evidence
+        )
         self._annotate = annotator(settings, self.alarms)
         self.historian: HistorianPart | None = None
         if settings.historian.enabled:
@@ -103,11 +112,13 @@ class Plantree:
         if self.historian is not None:
             self.historian.register_metrics(metrics)
         self.http = Http(settings.http, metrics)
+        Snapshots(self.plant, self.evidence, self.users, self.alarms.past_evidence).attach(self.http.app)
         self._diagnostics = Diagnostics(self.plant, self.store, self.supervisor, statuses, self.gateway_supervisor)
 
     async def start(self) -> None:
         """Bring everything up; returns once clients may connect."""
         await self.http.start()
+        self.evidence.base_url = self.http.base_url
         if self.historian is not None:
             await self.historian.open(self.opcua)
         await self.opcua.build(self.settings.nodesets)
@@ -195,10 +206,19 @@ class Plantree:
                 alarms=self.alarms,
                 certificate_file=pem_copy(self.own, self.settings.data_dir / "gateways" / "certificate.pem"),
                 private_key_file=self.own.private_key_file,
+                history=self._history,
+                audit=AuditTrail(self.state.path),
+                trust=self.trust,
+                stops=self.stops,
+                evidence=self.evidence,
+                record=self.commands.audit,
             )
             context.data_dir.mkdir(parents=True, exist_ok=True)
             parts[name] = GatewayPart(package(name) if packages is None else packages[name], context, settings)
         return parts
+
+    def _history(self) -> Historian | None:
+        return None if self.historian is None else self.historian.historian
 
     def _greet_administrator(self) -> None:
         password = self.users.ensure_administrator()
@@ -222,13 +242,13 @@ async def running(
         await asyncio.shield(plantree.stop())
 
 
-def _create_source(plant: Plant, store: Store, name: str) -> Source:
+def _create_source(plant: Plant, store: Store, name: str, evidence: EvidenceRegister, settings: Settings) -> Source:
     declaration = plant.sources[name]
     if declaration.kind not in SOURCE_KINDS or find_spec(f"sources.{declaration.kind}") is None:
         hint = did_you_mean(declaration.kind, SOURCE_KINDS) or f"; there are {', '.join(SOURCE_KINDS)}"
         raise plant.error(("sources", name, "kind"), f"there is no kind of source {declaration.kind!r}{hint}")
     machines: tuple[Machine, ...] = tuple(machine for machine in plant.machines if machine.source == name)
-    context = SourceContext(name, plant, machines, store, declaration.options)
+    context = SourceContext(name, plant, machines, store, declaration.options, evidence, settings.data_dir)
     create = import_module(f"sources.{declaration.kind}").create
     source: Source = create(context)
     return source

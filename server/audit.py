@@ -124,9 +124,10 @@ CONDITION_METHODS = frozenset(
     {
         "Acknowledge", "Confirm", "AddComment", "Enable", "Disable", "TimedShelve", "OneShotShelve", "Unshelve",
         "Suppress", "Unsuppress", "Silence", "RemoveFromService", "PlaceInService",
+        "ReportFalseAlarm",
     }
 )  # fmt: skip
-"""Methods of conditions; `2` may follow the name (OPC 10000-9 5.5 to 5.8)."""
+"""Methods of conditions; `2` may follow the name (OPC 10000-9 5.5 to 5.8). The last one is our own."""
 
 
 def condition_method(action: str) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from address_space.model import Feed, Plant
-from server.quality import BAD_NO_COMMUNICATION, UNCERTAIN_LAST_USABLE, is_good
+from server.quality import BAD_NO_COMMUNICATION, BAD_NOT_SUPPORTED, UNCERTAIN_LAST_USABLE, is_good
 from server.store import Store
 
 _PERIOD_S = 0.25
@@ -44,7 +44,8 @@ class Freshness:
         """Set the quality that the ages at `now` (monotonic, s) deserve; silence counts from the start on."""
         age = now - np.maximum(self._store.received[self._ids], self._began)
         statuses = self._store.statuses(self._ids)
-        bad = (age > self._bad_after) & (statuses != BAD_NO_COMMUNICATION)
+        # What a source says it does not have cannot fall silent.
+        bad = (age > self._bad_after) & (statuses != BAD_NO_COMMUNICATION) & (statuses != BAD_NOT_SUPPORTED)
         stale = (age > self._stale_after) & is_good(statuses) & ~bad
         self._store.set_status(self._ids[stale], UNCERTAIN_LAST_USABLE)
         self._store.set_status(self._ids[bad], BAD_NO_COMMUNICATION)

@@ -1,7 +1,8 @@
-"""The HTTP server: /healthz for who starts and watches the server, /metrics for Prometheus."""
+"""The HTTP server: /healthz for who starts and watches the server, /metrics for Prometheus; others add routes."""
 
 import enum
 import os
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,8 +10,9 @@ from aiohttp import web
 
 from server.errors import StartError
 from server.metrics import Metrics
-from server.settings import HttpSettings
+from server.settings import AUTO, HttpSettings
 
+_ANY = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -76,6 +78,16 @@ class Http:
             ) from error
         self._runner = runner
         self.port = int(runner.addresses[0][1])
+
+    @property
+    def base_url(self) -> str:
+        """Where others reach it, without a slash at the end; known once it listens."""
+        if self._settings.public_url != AUTO:
+            return self._settings.public_url.rstrip("/")
+        host = self._settings.host
+        if host in _ANY:
+            host = socket.gethostname()
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def stop(self) -> None:
         """Stop listening and close every connection; requests under way have a second to end."""

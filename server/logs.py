@@ -87,12 +87,18 @@ def configure(level: LogLevel = "info", format: LogFormat = "auto", stream: Text
     root = logging.getLogger()
     for old in [old for old in root.handlers if getattr(old, "plantree", False)]:
         root.removeHandler(old)
-    cast("Any", handler).plantree = True
+    cast("Any", handler).plantree = (level, format)
     root.addHandler(handler)
     root.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     logging.captureWarnings(capture=True)
+
+
+def configured() -> tuple[LogLevel, LogFormat]:
+    """Return what `configure` was last told, for processes of ours that log beside this one."""
+    told = [getattr(handler, "plantree", None) for handler in logging.getLogger().handlers]
+    return next((pair for pair in told if pair), ("info", "auto"))
 
 
 def _for_people(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -1,6 +1,6 @@
 """The few interfaces between the server and what is around it: sources, gateways, and the errors of commands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -10,6 +10,11 @@ from server.security.principal import Principal
 
 if TYPE_CHECKING:
     from server.alarms.ports import AlarmPort
+    from server.audit_trail import AuditTrail
+    from server.emergency_stop import EmergencyStops
+    from server.evidence import EvidenceRegister
+    from server.history import Historian
+    from server.security.trust import TrustList
     from server.store import Store
 
 
@@ -52,6 +57,10 @@ class SourceContext:
     machines: tuple[Machine, ...]
     store: "Store"
     options: Mapping[str, Any]
+    evidence: "EvidenceRegister | None" = None
+    """Where evidence of vision alarms goes; None where no server shows it."""
+    data_dir: Path = Path("data")
+    """The server's folder of what must survive a restart."""
 
 
 class Source(Protocol):
@@ -132,6 +141,17 @@ class GatewayContext:
     private_key_file: Path
     alarms: "AlarmPort | None" = None
     """The plant's conditions; None for a gateway that runs alone."""
+    history: "Callable[[], Historian | None]" = lambda: None
+    """The historian, once it is open; None where there is none."""
+    audit: "AuditTrail | None" = None
+    trust: "TrustList | None" = None
+    stops: "EmergencyStops | None" = None
+    evidence: "EvidenceRegister | None" = None
+    record: "Callable[[Principal, str, str, Sequence[Any], CommandError | None], Awaitable[None]] | None" = None
+    """Puts what is no command onto the audit trail: who, from where, what, with what, and what went wrong.
+
+    Of these, too, a gateway that runs alone has none.
+    """
 
 
 class Gateway(Protocol):

@@ -36,6 +36,9 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 DEFAULT_FILE = Path("plantree.yaml")
 
 
+AUTO = "auto"
+
+
 class SettingsError(ValueError):
     """Wrong configuration: str() is one line for each mistake, naming where it is and what is wrong."""
 
@@ -115,10 +118,16 @@ class OpcUaSettings(Section):
 
 
 class HttpSettings(Section):
-    """The HTTP server of /healthz and /metrics."""
+    """The HTTP server of /healthz, /metrics and the pictures of alarms."""
 
     host: Host = Field(default="127.0.0.1", description="Address to listen on.")
     port: Port = Field(default=8080, description="TCP port to listen on; 0 takes any free one.")
+    public_url: str = Field(
+        default=AUTO,
+        pattern=rf"^({AUTO}|https?://[^\s/?#]+(/[^\s?#]*)?)$",
+        description="Where others reach it, as in `https://plant.example`, for links to pictures of alarms; `auto` is "
+        "http, `host` and `port`.",
+    )
 
 
 class LogSettings(Section):

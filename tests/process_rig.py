@@ -17,7 +17,7 @@ from typing import Any, Self
 from server.composition import available
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-START_S = 20.0
+START_S = 45.0
 STOP_S = 10.0
 PASSWORD = "correct horse {name}"  # of the users that add_users makes
 

@@ -1,6 +1,6 @@
 """Transitions of conditions as line protocol: the measurement `alarm`, one line a transition; pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,9 @@ class Transition:
     comment: str = ""
     user: str = ""
     branch: bytes = b""
+    snapshot: str = ""
+    """Where the picture of what a camera saw is, of an activation alone: so that each picture is told once."""
+    snapshot_sha256: str = ""
 
 
 class Order:
@@ -47,7 +50,8 @@ class Order:
     An acknowledgement has the time at which it was made, a change of state that of the measurement, which may be older.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, snapshot_uri: Callable[[Snapshot], str] = lambda _: "") -> None:
+        self._uri = snapshot_uri
         self._last: dict[tuple[str, bool], int] = {}
 
     def transitions(self, snapshots: Sequence[Snapshot]) -> list[Transition]:
@@ -57,7 +61,7 @@ class Order:
             key = it.condition.path, bool(it.branch)
             before = last.get(key, self._last.get(key))
             last[key] = it.time if before is None else max(it.time, before // _MS * _MS + _MS)
-            found.append(_transition(it, last[key]))
+            found.append(_transition(it, last[key], self._uri(it)))
         return found
 
     def confirmed(self, transitions: Iterable[Transition]) -> None:
@@ -75,12 +79,13 @@ def lines(transitions: Sequence[Transition], site: str, database: Database) -> L
 def alarm_lines(transitions: Iterable[Transition], site: str, database: Database = "influxdb") -> bytes:
     """Return one line a transition, joined by newlines; written twice they are the same points.
 
-    VictoriaMetrics keeps no texts: there they are left out.
+    VictoriaMetrics keeps no texts: there they are left out, but a picture is a line of its own, with labels.
     """
     return b"\n".join(_line(transition, site, database) for transition in transitions)
 
 
-def _transition(it: Snapshot, time: int) -> Transition:
+def _transition(it: Snapshot, time: int, uri: str) -> Transition:
+    pictured = it.evidence if it.kind_of_event == "active" else None
     return Transition(
         time=time,
         condition=it.condition.path,
@@ -96,6 +101,8 @@ def _transition(it: Snapshot, time: int) -> Transition:
         comment=it.comment,
         user=it.client_user,
         branch=it.branch,
+        snapshot="" if pictured is None else uri,
+        snapshot_sha256="" if pictured is None else pictured.snapshot_sha256,
     )
 
 
@@ -108,8 +115,14 @@ def _line(transition: Transition, site: str, database: Database) -> bytes:
     if database == "influxdb":
         texts = {"message": transition.message, "event_id": transition.event_id.hex(), "event": transition.event}
         texts |= {"comment": transition.comment, "user": transition.user, "branch": transition.branch.hex()}
+        texts |= {"snapshot": transition.snapshot, "snapshot_sha256": transition.snapshot_sha256}
         given = {name: text for name, text in texts.items() if text or name in ("message", "event_id")}
         fields += b"".join(
             b",%s=%s" % (name.encode(), quoted(cut(text, TEXT_BYTES[database]))) for name, text in given.items()
         )
-    return b"%s %s %d" % (series, fields, (transition.time - UNIX_EPOCH_TICKS) * 100)
+    time = (transition.time - UNIX_EPOCH_TICKS) * 100
+    line = b"%s %s %d" % (series, fields, time)
+    if database == "influxdb" or not transition.snapshot:
+        return line
+    labels = b",sha256=%s,uri=%s" % (tag(transition.snapshot_sha256), tag(transition.snapshot))
+    return line + b"\n%s%s snapshot=1i %d" % (series, labels, time)

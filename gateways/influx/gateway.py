@@ -47,7 +47,7 @@ class InfluxGateway:
         self._reached = False
         self._told = Told.nothing(len(context.store))
         """What the database had got when the last session ended."""
-        self._order = Order()
+        self._order = Order() if context.alarms is None else Order(context.alarms.snapshot_uri)
         self._transitions = None if context.alarms is None else Transitions(context.alarms, context.data_dir)
         if self._transitions is not None:
             self._transitions.listen()

@@ -44,11 +44,14 @@ what was told while the broker was gone: `{"condition": "Plant.Generator1.Oversp
 "event": "active", "event_id": "3f…", "timestamp": "...", "active": true, "acked": false, "confirmed": true,
 "severity": 800, "message": "...", "enabled": true, "shelving": "Unshelved", "suppressed": false, "out_of_service":
 false, "quality": "Good", "comment": "", "user": "", "branch": ""}`. The present state is retained; older transitions,
-and those of a `branch` (an earlier activation that waits for somebody), are not.
+and those of a `branch` (an earlier activation that waits for somebody), are not. Of a camera, `object_class`,
+`confidence`, `bounding_box` (x0, y0, x1, y1 in shares of the picture), `frame_time`, `model` and `model_sha256` tell
+what it saw, and `snapshot` is the address of the picture, for users with the role Observer, `snapshot_sha256` its hash.
 
 An operator answers on `cmd/` and the path, as with commands: `cmd/Plant/Generator1/Overspeed/Acknowledge` with
-`{"arguments": {"EventId": "3f…", "Comment": "seen"}}`, the same for `Confirm` and `AddComment`; `TimedShelve` has
-`ShelvingTime` (ms), `OneShotShelve` and `Unshelve` nothing but a comment. A `Comment` may be left out.
+`{"arguments": {"EventId": "3f…", "Comment": "seen"}}`, the same for `Confirm`, `AddComment` and a camera's
+`ReportFalseAlarm`; `TimedShelve` has `ShelvingTime` (ms), `OneShotShelve` and `Unshelve` nothing but a comment. A
+`Comment` may be left out.
 """
 _COMMANDS = """
 ## Commands

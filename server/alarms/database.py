@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from address_space.model import Plant
 from server import logs
 from server.alarms.ports import Snapshot
 from server.errors import StartError
+from server.evidence import Evidence, parse, time_of
 from server.store import now_ticks
 from server.store.ticks import TICKS_PER_SECOND
 
@@ -34,6 +36,8 @@ CREATE INDEX IF NOT EXISTS events_by_time ON events (time);
 """
 _BYTES = ("branch", "event_id")
 _MOST_AT_ONCE = 20_000
+_LONGEST_DELAY = 86_401 * TICKS_PER_SECOND
+"""After the picture, an alarm may be told with its longest delay."""
 _Work = tuple[str, Sequence[Any]]
 
 
@@ -106,6 +110,23 @@ class AlarmDatabase:
         with contextlib.closing(sqlite3.connect(self.path)) as reader:
             rows = reader.execute(sql, (start, end, limit or -1)).fetchall()
         return [it for path, state in rows if (it := decode(plant, path, state)) is not None]
+
+    def event(self, plant: Plant, path: str, event_id: bytes) -> Snapshot | None:
+        """Return an event of a condition, None for one that is not kept (any more); for any thread."""
+        sql = "SELECT state FROM events WHERE path = ? AND state ->> 'event_id' = ?"
+        with contextlib.closing(sqlite3.connect(self.path)) as reader:
+            row = reader.execute(sql, (path, event_id.hex())).fetchone()
+        return None if row is None else decode(plant, path, row[0])
+
+    def evidence(self, id_: str) -> Evidence | None:
+        """Return evidence that an event had, which may be gone itself; for any thread."""
+        start = time_of(id_)
+        if start is None:
+            return None
+        sql = "SELECT state FROM events WHERE time >= ? AND time < ? AND json_extract(state, '$.evidence.id') = ?"
+        with contextlib.closing(sqlite3.connect(self.path)) as reader:
+            row = reader.execute(sql, (start, start + _LONGEST_DELAY, id_)).fetchone()
+        return None if row is None else _evidence(json.loads(row[0])["evidence"], id_)
 
     def _post(self, kind: str, work: Sequence[Any]) -> "Future[None]":
         done: Future[None] = Future()
@@ -186,6 +207,8 @@ def encode(snapshot: Snapshot) -> str:
     del fields["condition"]
     for name in _BYTES:
         fields[name] = fields[name].hex()
+    if snapshot.evidence is not None:
+        fields["evidence"] = asdict(snapshot.evidence)
     if snapshot.unshelve_at:
         left = snapshot.unshelve_at - time.monotonic()
         fields["unshelve_at"] = now_ticks() + int(left * TICKS_PER_SECOND)
@@ -202,7 +225,17 @@ def decode(plant: Plant, path: str, state: str) -> Snapshot | None:
         fields[name] = bytes.fromhex(fields.get(name, ""))
     if fields.get("unshelve_at"):
         fields["unshelve_at"] = time.monotonic() + (fields["unshelve_at"] - now_ticks()) / TICKS_PER_SECOND
+    found: Mapping[str, Any] | None = fields.get("evidence")
+    fields["evidence"] = None if found is None else _evidence(found, path)
     return Snapshot(condition, **fields)
+
+
+def _evidence(found: Mapping[str, Any], of: str) -> Evidence | None:
+    try:
+        return parse(found)
+    except (KeyError, TypeError, ValueError) as error:
+        log.warning("the evidence of an alarm cannot be read: it is left out", of=of, error=repr(error))
+        return None
 
 
 def _known(fields: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

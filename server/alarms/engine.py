@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from address_space.model import Condition, Plant
+from address_space.model import AlarmKind, Condition, Plant
 from server import logs
 from server.alarms.database import AlarmDatabase
 from server.alarms.evaluation import Ids, Stream, groups
@@ -22,6 +22,7 @@ from server.alarms.ports import Listener, Snapshot
 from server.alarms.states import States, has_limits
 from server.alarms.statistics import DAY, Statistics
 from server.alarms.watched import Watched
+from server.evidence import Evidence, EvidenceRegister
 from server.store import Batch, Cursor, Store, now_ticks
 from server.store.ticks import TICKS_PER_SECOND
 
@@ -54,6 +55,7 @@ class Alarms(Operators):
         expires: int | None = None,
         audit: Audit | None = None,
         keep_events: float = _KEEP_EVENTS_S,
+        evidence: EvidenceRegister | None = None,
     ) -> None:
         self._plant = plant
         self._store = store
@@ -65,6 +67,7 @@ class Alarms(Operators):
         self._statistics.restore(self._database.raised(now_ticks() - DAY))
         self._watched = Watched(plant, store, expires)
         self._audit = audit
+        self._evidence = evidence or EvidenceRegister()
         self._limits_lock = asyncio.Lock()
         self._keep_events = keep_events
         found = groups(plant)
@@ -134,6 +137,20 @@ class Alarms(Operators):
         with contextlib.suppress(sqlite3.Error):  # it was logged; what the disk has taken can be read all the same
             await asyncio.wrap_future(self._database.flushed())
         return await asyncio.to_thread(self._database.events, self._plant, start, end, limit)
+
+    def snapshot_uri(self, snapshot: Snapshot) -> str:
+        """Return where its picture is had over HTTP; empty for one without evidence."""
+        return "" if snapshot.evidence is None else self._evidence.uri(snapshot.evidence)
+
+    async def past_evidence(self, id_: str) -> Evidence | None:
+        """Return the evidence of an alarm of the past, as far back as events are kept; None where there was none."""
+        return await asyncio.to_thread(self._database.evidence, id_)
+
+    async def _past(self, condition: Condition, event_id: bytes) -> Snapshot | None:
+        """Return an event of a condition that is dealt with, as far back as events are kept."""
+        with contextlib.suppress(sqlite3.Error):
+            await asyncio.wrap_future(self._database.flushed())
+        return await asyncio.to_thread(self._database.event, self._plant, condition.path, event_id)
 
     def close(self) -> None:
         """Keep what is under way, and let go of file and thread."""
@@ -235,8 +252,15 @@ class Alarms(Operators):
             return []
         was, self._shown[number] = int(self._shown[number]), mask
         if mask:
-            return self._states.activate(number, mask, time_, now)
+            return self._states.activate(number, mask, time_, now, self._taken(number, time_))
         return self._states.deactivate(number, time_, now) if was else []
+
+    def _taken(self, number: int, time_: int) -> Evidence | None:
+        """Return the evidence of an activation, of a condition that has some."""
+        condition = self._states.trunks[number].condition
+        if condition.declaration.kind is not AlarmKind.VISION or condition.input is None:
+            return None
+        return self._evidence.take(condition.input, time_)
 
     def _qualify(self, number: int, now: int) -> list[Snapshot]:
         trunk, quality = self._states.trunks[number], int(self._quality[number])

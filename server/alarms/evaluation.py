@@ -199,5 +199,6 @@ _MASKS: dict[AlarmKind, Mask] = {
     AlarmKind.DISCREPANCY: _discrepancy,
     AlarmKind.OFF_NORMAL: _off_normal,
     AlarmKind.TRIP: _trip,
+    AlarmKind.VISION: _off_normal,
     AlarmKind.RULE: _rule,
 }

@@ -1,6 +1,7 @@
 """What operators may do with conditions (OPC 10000-9 5.5 to 5.8): each is checked, kept, told and audited."""
 
 import asyncio
+import inspect
 import math
 import sqlite3
 import time
@@ -11,6 +12,7 @@ from typing import Any
 from asyncua.ua.status_codes import StatusCodes
 
 from address_space.model import Condition, Role
+from server.alarms import false_alarms
 from server.alarms.database import AlarmDatabase
 from server.alarms.limits import Limits
 from server.alarms.ports import (
@@ -21,12 +23,13 @@ from server.alarms.ports import (
     Snapshot,
 )
 from server.alarms.states import States
+from server.evidence import EvidenceRegister
 from server.ports import CommandError
 from server.security.principal import Principal
 from server.store import now_ticks
 
 Audit = Callable[[Principal, str, str, Sequence[Any], CommandError | None], Awaitable[None]]
-Work = Callable[[int], "list[Snapshot] | Future[None]"]
+Work = Callable[[int], "list[Snapshot] | Awaitable[list[Snapshot]] | Future[None]"]
 """What changes states at a time (ticks), or returns what is in force once it is kept; raises CommandError before."""
 _LIMITS_ROLE = Role.Engineer
 
@@ -37,6 +40,7 @@ class Operators:
     _states: States
     _database: AlarmDatabase
     _audit: Audit | None
+    _evidence: EvidenceRegister
     _limits: Limits
     _limits_lock: asyncio.Lock
     """Limits are checked against each other: only one changes at a time."""
@@ -48,6 +52,9 @@ class Operators:
         raise NotImplementedError
 
     def _set_enabled(self, number: int, enabled: bool) -> None:
+        raise NotImplementedError
+
+    async def _past(self, condition: Condition, event_id: bytes) -> Snapshot | None:
         raise NotImplementedError
 
     async def _kept(self, waiting: "Future[None] | None") -> None:
@@ -100,6 +107,27 @@ class Operators:
 
         role = condition.declaration.acknowledge_role
         await self._do(condition, "AddComment", [event_id.hex(), comment], role, principal, origin, work)
+
+    async def report_false_alarm(
+        self, condition: Condition, event_id: bytes, comment: str | None, principal: Principal, origin: str
+    ) -> None:
+        """Keep the pictures of an activation that was none, for training; the event may be one of the past."""
+
+        async def work(now: int) -> list[Snapshot]:
+            told = self._states.find(condition, event_id) or await self._past(condition, event_id)
+            if told is None:
+                message = f"{condition.path} has nothing to do with event {event_id.hex() or 'none'}"
+                raise CommandError(StatusCodes.BadEventIdUnknown, message)
+            if told.evidence is None:
+                raise CommandError(StatusCodes.BadNotFound, f"{condition.path}: there is no picture of that event")
+            await asyncio.to_thread(false_alarms.keep, self._evidence, told.evidence, principal, comment)
+            found = self._states.find(condition, event_id)  # again: meanwhile it may have been dealt with
+            if found is None or not found.enabled:
+                return []
+            return [self._said(found, "false_alarm", now, comment, principal)]
+
+        role = condition.declaration.acknowledge_role
+        await self._do(condition, "ReportFalseAlarm", [event_id.hex(), comment], role, principal, origin, work)
 
     async def enable(self, condition: Condition, principal: Principal, origin: str) -> None:
         """Evaluate the condition again."""
@@ -261,7 +289,7 @@ class Operators:
                 in_force = "not kept, so it is not in force"
                 await asyncio.wrap_future(done)
             else:
-                await self._kept(self._publish(done))
+                await self._kept(self._publish(await done if inspect.isawaitable(done) else done))
         except CommandError as error:
             fault = error
             raise

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from address_space.model import Condition
+from server.evidence import Evidence
 from server.security.principal import Principal
 
 UNSHELVED, TIMED_SHELVED, ONE_SHOT_SHELVED = 0, 1, 2
@@ -18,7 +19,8 @@ class Snapshot(NamedTuple):
     Times are ticks, 0 for never. `branch` is empty for the trunk, else 16 bytes. `limits` is a mask of limits, of which
     exclusive kinds have at most one. `unshelve_at` is in seconds of the monotonic clock. `kind_of_event` says what has
     changed: active, branch, inactive, limit, quality, acknowledged, confirmed, commented, enabled, disabled, shelved,
-    unshelved, suppressed, unsuppressed, silenced, out_of_service, in_service.
+    unshelved, suppressed, unsuppressed, silenced, out_of_service, in_service, false_alarm. `evidence` is that of the
+    activation, of the kind vision alone.
     """
 
     condition: Condition
@@ -56,6 +58,7 @@ class Snapshot(NamedTuple):
     comment_time: int = 0
     client_user: str = ""
     kind_of_event: str = ""
+    evidence: Evidence | None = None
 
 
 Listener = Callable[[Sequence[Snapshot]], None]
@@ -163,6 +166,16 @@ class AlarmPort(Protocol):
         self, condition: Condition, principal: Principal, origin: str, comment: str | None = None
     ) -> None:
         """Silence the horn of an active condition; the next activation sounds again."""
+        ...
+
+    async def report_false_alarm(
+        self, condition: Condition, event_id: bytes, comment: str | None, principal: Principal, origin: str
+    ) -> None:
+        """Keep the pictures of an activation that was none, for training; the event may be one of the past."""
+        ...
+
+    def snapshot_uri(self, snapshot: Snapshot) -> str:
+        """Return where its picture is had over HTTP; empty for one without evidence."""
         ...
 
     async def history(self, start: int, end: int, limit: int = 0) -> list[Snapshot]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from address_space.model import LIMITS, AlarmDeclaration, Condition
 from server.alarms.ports import ONE_SHOT_SHELVED, UNSHELVED, Snapshot
+from server.evidence import Evidence
 
 MOST_BRANCHES = 32
 """Of one condition: an alarm that chatters unseen must not fill the memory; the oldest are taken for acknowledged."""
@@ -60,7 +61,7 @@ class States:
         """Whether an EventId was of this condition, though what it was of may be dealt with."""
         return event_id in self._event_ids.get(condition.id, {})
 
-    def activate(self, number: int, mask: int, when: int, now: int) -> list[Snapshot]:
+    def activate(self, number: int, mask: int, when: int, now: int, evidence: Evidence | None = None) -> list[Snapshot]:
         """Become active, or exceed other limits; an activation that is not dealt with yet becomes a branch."""
         trunk, found = self.trunks[number], list[Snapshot]()
         declaration = trunk.condition.declaration
@@ -86,6 +87,7 @@ class States:
                 acked_time=when,
                 confirmed=True,
                 silenced=False,
+                evidence=evidence,
                 **changes,
             )
         )

@@ -15,6 +15,7 @@ from asyncua.server.user_managers import UserManager
 
 from server.audit_trail import AuditTrail
 from server.commands import Commands
+from server.opcua.conditions.file_methods import FileMethods
 from server.opcua.conditions.refresh import Refresh
 from server.opcua.diagnostics.counters import Tallies
 from server.opcua.diagnostics.rights import DiagnosticRights
@@ -74,6 +75,7 @@ class PlantInternalServer(InternalServer):
         self.method_service = self.methods
         self.node_mgt_service = NodeManagementService(space)
         self.subscriptions = Subscriptions(space, self.rights, subscription_limits, self.tallies)
+        self.files = FileMethods(space.conditions, self.limits.string_bytes)
         self.refresh = Refresh(space.conditions, self.subscriptions)
         self.diagnostics.subscriptions = self.subscriptions
         self.auditor = Auditor(space.plant, commands, self.subscriptions.delivery)

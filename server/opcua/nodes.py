@@ -74,6 +74,8 @@ class NodeFactory:
             yield from self._structure(name, machine_type, NAMEPLATE if machine_type.nameplate else ())
             if self.conditions is not None:
                 yield from self.conditions.identifiers(name, machine_type, None)
+        if self.conditions is not None:
+            yield from self.conditions.type_identifiers()
         for machine in self._plant.objects:
             yield from self._structure(machine.path, machine.type, tuple(machine.nameplate))
             if self.conditions is not None:
@@ -90,7 +92,7 @@ class NodeFactory:
         """Return a new node, or None when the plant has no such node."""
         found = self._resolve(identifier)
         if found is None:
-            return self._build_enumeration(identifier)
+            return self._build_enumeration(identifier) or self._build_condition_type(identifier)
         prefix, machine_type, machine, rest = found
         if not rest:
             return self._build_type(machine_type) if machine is None else self._build_machine(machine)
@@ -299,6 +301,9 @@ class NodeFactory:
             type_definition=_FOLDER_TYPE, forward=False,
         )  # fmt: skip
         return _property_node(f"{identifier}.{key}", values, owner, rule=machine is None, optional=True)
+
+    def _build_condition_type(self, identifier: str) -> NodeData | None:
+        return None if self.conditions is None else self.conditions.build_type(identifier)
 
     def _build_enumeration(self, identifier: str) -> NodeData | None:
         name, dot, key = identifier.partition(".")

@@ -174,6 +174,10 @@ def _node_id(root: ET.Element, value: ua.NodeId) -> None:
     _typed(_typed(root, "NodeId"), "Identifier", _id(value))
 
 
+def _boolean(root: ET.Element, value: bool) -> None:
+    _typed(root, "Boolean", str(value).lower())
+
+
 def _argument(root: ET.Element, value: ua.Argument) -> None:
     body = _extension(root, ua.ObjectIds.Argument_Encoding_DefaultXml, "Argument")
     _typed(body, "Name", value.Name or "")
@@ -188,6 +192,7 @@ _WRITERS: dict[type, Callable[[ET.Element, Any], None]] = {
     ua.Range: _range,
     ua.EUInformation: _unit,
     ua.Argument: _argument,
+    bool: _boolean,
 }
 
 

@@ -166,6 +166,7 @@ class PlantSession(InternalSession):
     async def close_session(self, delete_subs: bool = True) -> None:
         """Close the session and what it holds."""
         self.continuation_points.clear()
+        self.iserver.files.session_closed(self)
         if self.state is not SessionState.Closed:
             self.iserver.subscriptions.session_closed(self, delete=delete_subs)
         if self.is_activated():
@@ -226,6 +227,8 @@ class PlantSession(InternalSession):
         if not any(faults):
             if self.iserver.refresh.concerns(request):
                 return await self.iserver.refresh.call(request, self)
+            if self.iserver.files.concerns(request):
+                return await self.iserver.files.call(request, self)
             return await self.iserver.methods.call_as(request, self.principal, self.origin)
         statuses = [ua.StatusCode(ua.StatusCodes.BadEncodingLimitsExceeded if fault else 0) for fault in faults]
         return ua.CallMethodResult(ua.StatusCode(ua.StatusCodes.BadInvalidArgument), InputArgumentResults=statuses)

@@ -11,6 +11,7 @@ from asyncua.server.address_space import AddressSpace
 
 from address_space.model import Plant, Variable
 from server.opcua.attributes import NAMESPACE, node_id, qualified
+from server.opcua.conditions import vision
 from server.opcua.conditions.live import Conditions
 from server.opcua.nodes import HAS_NOTIFIER, HAS_SUBTYPE, ORGANIZES, NodeFactory, reference
 from server.opcua.plant_nodes import PlantNodes
@@ -54,6 +55,9 @@ class PlantAddressSpace(AddressSpace):
         for type_name in plant.types:
             down = reference(HAS_SUBTYPE, node_id(type_name), ua.NodeClass.ObjectType, qualified(type_name))
             self[ua.NodeId(ua.ObjectIds.BaseObjectType)].references.append(down)
+        if vision.used(plant):
+            down = reference(HAS_SUBTYPE, vision.TYPE_ID, ua.NodeClass.ObjectType, qualified(vision.NAME))
+            self[vision.BASE_ID].references.append(down)
         for type_name in plant.enumerations:
             down = reference(HAS_SUBTYPE, node_id(type_name), ua.NodeClass.DataType, qualified(type_name))
             self[ua.NodeId(ua.ObjectIds.Enumeration)].references.append(down)

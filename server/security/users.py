@@ -59,7 +59,7 @@ class Users:
         self._certificates = certificates
         self._hasher = hasher or PasswordHasher()
         self._nobody = self._hasher.hash(secrets.token_bytes(16))
-        self._throttle = throttle or Throttle()
+        self._throttle = Throttle() if throttle is None else throttle  # an empty one is falsy
         self._pool = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="password")
 
     def close(self) -> None:

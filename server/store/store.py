@@ -83,6 +83,8 @@ class Store:
             ids = np.flatnonzero(self._type_of == builtin)
             self._row_of[ids] = np.arange(len(ids))
             table = np.zeros(len(ids), record_dtype(BuiltinType(builtin)))
+            if table.dtype.hasobject:
+                table["value"] = None  # numpy's own zero is a number, which is no String
             table["mask"] = _WITHOUT_VALUE
             table["variant"] = builtin
             table["status"] = BAD_WAITING_FOR_INITIAL_DATA

@@ -7,6 +7,7 @@ import pytest
 from plant_files import RIGHT, edited, refusal, write
 
 from address_space import Plant, Role, load_plant
+from address_space.diagnostics import GATEWAYS
 from address_space.model import AlarmKind
 
 FAST = "      Fast: {input: Speed, high: 2900, severity: 500, message: Too fast}\n"
@@ -185,14 +186,14 @@ def test_conditions_of_all_machines_are_numbered_and_found(tmp_path: Path) -> No
 def test_every_plant_watches_its_sources_its_gateways_and_the_certificate(tmp_path: Path) -> None:
     plant = load_plant(write(tmp_path, RIGHT))
     own = {it.path: it.declaration.kind for it in plant.conditions if it.machine.path.startswith("Plant.Server")}
-    dropped = {f"Plant.ServerDiagnostics.{name}.SamplesDropped" for name in ("modbus", "mqtt", "influx")}
+    dropped = {f"Plant.ServerDiagnostics.{name}.SamplesDropped" for name in GATEWAYS}
     assert {path for path, kind in own.items() if kind is AlarmKind.OFF_NORMAL} == dropped
     own = {path: kind for path, kind in own.items() if path not in dropped}
     assert own == {
         "Plant.ServerDiagnostics.CertificateExpiry": AlarmKind.CERTIFICATE_EXPIRY,
         **{
             f"Plant.ServerDiagnostics.{name}.CommunicationLost": AlarmKind.COMMUNICATION
-            for name in ("wire", "modbus", "mqtt", "influx")
+            for name in ("wire", *GATEWAYS)
         },
     }
     assert all(it.input is None and it.inputs == () for it in plant.conditions if it.path in own)

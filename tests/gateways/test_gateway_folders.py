@@ -14,7 +14,7 @@ from server.supervision import StartPolicy
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {file.parent.name: file.parent for file in (ROOT / "gateways").glob("*/__init__.py")}
-LIBRARIES = {"pymodbus", "paho", "amqtt", "influxdb_client", "aiohttp", "asyncua"}
+LIBRARIES = {"pymodbus", "paho", "amqtt", "influxdb_client", "aiohttp", "asyncua", "fastapi", "uvicorn"}
 DEEPEST = 2
 """Names down to a setting within a gateway: mqtt.outbox.max_bytes."""
 

@@ -9,12 +9,12 @@ import pytest
 from server.composition import available
 from tests.process_rig import PlantreeProcess, free_port, wait_until
 
-GATEWAYS = ["modbus", "mqtt"]
+GATEWAYS = ["modbus", "mqtt", "web"]
 
 
 @pytest.fixture
 def server(tmp_path: Path):
-    ports = {"PLANTREE_MODBUS__PORT": str(free_port()), "PLANTREE_MQTT__EMBEDDED__PORT": str(free_port())}
+    ports = {f"PLANTREE_{name}__PORT": str(free_port()) for name in ("MODBUS", "MQTT__EMBEDDED", "WEB")}
     wanted = {f"PLANTREE_{name.upper()}__ENABLED": str(name in GATEWAYS).lower() for name in available()}
     mqtt = {"PLANTREE_MQTT__LAYOUTS": "factory,uns,pubsub,sparkplug", "PLANTREE_MQTT__FACTORY__HEARTBEAT": "2"}
     frames = {"PLANTREE_MQTT__PUBSUB__KEY_FRAME_COUNT": "2"}
@@ -35,9 +35,11 @@ def test_every_plane_shows_what_opc_ua_shows(server: PlantreeProcess) -> None:
     wait_until(lambda: connected(server), "the gateways are connected", 30)
     done = server.cli("verify", "--user", "otto", "--seconds", "5")
     assert done.returncode == 0, done.stdout + done.stderr
-    planes = set(re.findall(r"│ ((?:modbus|mqtt) \S+)", done.stdout))
+    planes = set(re.findall(r"│ ((?:modbus|mqtt|web) \S+)", done.stdout))
     layouts = {f"mqtt {layout}" for layout in ("factory", "uns", "pubsub", "sparkplug")}
-    assert planes == {f"modbus {order}" for order in ("ABCD", "CDAB", "BADC", "DCBA")} | layouts
+    assert planes == {f"modbus {order}" for order in ("ABCD", "CDAB", "BADC", "DCBA")} | layouts | {
+        "web REST", "web live",
+    }  # fmt: skip
 
 
 def test_without_a_server_it_says_so(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def camera_lines(plant: Plant, database: Database) -> bytes:
     store = Store(plant, 1 << 12)
     values = {"Online": True, "FrameRate": 25.0, "InferenceLatency": 31.0, "LastDetectionClass": "person"}
     values |= {"LastDetectionConfidence": 0.9, "DetectionCount": 3, "LastDetectionTime": now_ticks()}
+    values |= {"Dropped": 1, "ObjectCount": 2, "Blind": False, "BlindReason": "dark", "EvidenceKept": True}
+    values |= {"LastError": "late", "Fire": True, "Smoke": False, "NoHelmet": False, "ForbiddenZone": False}
     lines = []
     for ago in (1, 0):
         ticks = now_ticks() - ago * TICKS_PER_SECOND
@@ -95,6 +97,7 @@ def camera_lines(plant: Plant, database: Database) -> bytes:
         store.write(np.array(ids), shown, ticks, 0)
         batch = snapshot(store).take(np.array(ids))
         values["DetectionCount"] += 2
+        values["Dropped"] += 1
         lines.append(Mapping(plant, database).lines(batch).body)
     return b"\n".join(lines)
 
@@ -115,10 +118,11 @@ def transitions(now: float) -> list[Transition]:
 
 
 def condition_lines(database: Database, now: float | None = None) -> bytes:
-    """Write those transitions, and a picture for each."""
+    """Write those transitions, and one with a picture."""
     now = time.time() if now is None else now
-    lines = alarm_lines(transitions(now), "Plant", database)
-    place = "alarm,condition=Plant.Camera1.Intrusion,site=Plant,source=Plant.Camera1"
-    uri = "https://plant/snapshots/1.jpg"
-    fields = f"{place},uri={uri} snapshot=1" if database == "victoriametrics" else f'{place} snapshot="{uri}"'
-    return lines + f"\n{fields} {round((now - 30) * 1e9)}".encode()
+    ticks, camera = UNIX_EPOCH_TICKS + round((now - 30) * 1000) * 10_000, "Plant.Camera1"
+    seen = Transition(
+        ticks, f"{camera}.FireAlarm", camera, 300, False, True, True, "Fire was seen", b"\2" * 16,
+        snapshot="https://plant/snapshots/1.jpg", snapshot_sha256="ab" * 32,
+    )  # fmt: skip
+    return alarm_lines([*transitions(now), seen], "Plant", database)

@@ -77,7 +77,7 @@ async def test_every_query_returns_what_is_there(tmp_path: Path) -> None:
         # The states of conditions, as test_grafana_promql has them.
         states = server.ask(filled_in(speaks.condition_states()[0].text, end), DATABASE)
         last = {one["tags"]["condition"].rpartition(".")[2]: one["values"][-1][1] for one in states}
-        assert last == {"Hot": 3, "Leak": 2, "Slow": 1}
+        assert last == {"Hot": 3, "Leak": 2, "Slow": 1, "FireAlarm": 0}
         standing = rows(speaks.standing()[0].text)
         assert {(row["message"], row["severity"], row["active"], row["acked"]) for row in standing} == {
             ("Hot it is", 800, 1, 0), ("Leak it is", 500, 1, 1), ("Slow it is", 300, 0, 0),

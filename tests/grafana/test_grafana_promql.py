@@ -94,7 +94,7 @@ def test_conditions_are_what_they_are(database: Victoria) -> None:
         found = database.query(filled_in(expression, end), end)
         return {one["metric"]["condition"].rpartition(".")[2]: float(one["value"][1]) for one in found}
 
-    assert by_condition(speaks.condition_states()[0].text) == {"Hot": 3, "Leak": 2, "Slow": 1}
+    assert by_condition(speaks.condition_states()[0].text) == {"Hot": 3, "Leak": 2, "Slow": 1, "FireAlarm": 0}
     severity, active, acked = speaks.standing()
     assert by_condition(severity.text) == {"Hot": 800, "Leak": 500, "Slow": 300}
     assert by_condition(active.text) == {"Hot": 1, "Leak": 1, "Slow": 0}
@@ -107,6 +107,8 @@ def test_conditions_are_what_they_are(database: Victoria) -> None:
     ):
         (found,) = database.query(filled_in(target.text, end), end)
         assert float(found["value"][1]) == wanted
+    (picture,) = database.query(filled_in(speaks.snapshots()[0].text, end), end)
+    assert (picture["metric"]["uri"], picture["metric"]["sha256"]) == ("https://plant/snapshots/1.jpg", "ab" * 32)
 
 
 def test_a_last_value_is_carried_until_it_is_bad_or_old(database: Victoria) -> None:

@@ -243,7 +243,8 @@ function tell(connection, kind, what) {
 function variant(type, value, array) {
     const dataType = opcua.DataType[type];
     if (type === "Null") return new opcua.Variant();
-    const convert = type === "DateTime" ? (text) => new Date(text) : specialNumber;
+    const converters = { DateTime: (text) => new Date(text), ByteString: (digits) => Buffer.from(digits, "hex") };
+    const convert = converters[type] ?? specialNumber;
     const arrayType = array ? opcua.VariantArrayType.Array : opcua.VariantArrayType.Scalar;
     return new opcua.Variant({ dataType, arrayType, value: array ? value.map(convert) : convert(value) });
 }

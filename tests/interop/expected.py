@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from address_space import Machine, Plant
 from address_space.load import NAMEPLATE
-from address_space.model import AlarmDeclaration, CommandDeclaration, MachineType, VariableDeclaration
+from address_space.model import AlarmDeclaration, AlarmKind, CommandDeclaration, MachineType, VariableDeclaration
 from tests.interop import expected_conditions as conditions
 
 HAS_COMPONENT, HAS_PROPERTY, HAS_SUBTYPE, ORGANIZES = "ns=0;i=47", "ns=0;i=46", "ns=0;i=45", "ns=0;i=35"
@@ -49,6 +49,8 @@ class ExpectedNodes(dict[str, Expected]):
             node = self._add(machine_type.name, "ObjectType", machine_type.name, IsAbstract=False)
             node.references |= {(HAS_SUBTYPE, False, BASE_OBJECT_TYPE)}
             self._members(machine_type.name, machine_type, NAMEPLATE if machine_type.nameplate else (), in_type=True)
+        if any(it.declaration.kind is AlarmKind.VISION for it in plant.conditions):
+            self._vision_type()
         for machine in plant.objects:
             self._machine(machine)
 
@@ -137,7 +139,7 @@ class ExpectedNodes(dict[str, Expected]):
     def _condition(self, parent: str, alarm: AlarmDeclaration, *, in_type: bool) -> None:
         path = f"{parent}.{alarm.name}"
         node = self._add(path, "Object", alarm.name, Description=alarm.message, EventNotifier=0)
-        node.references.add((HAS_TYPE, True, f"ns=0;i={conditions.TYPES[alarm.kind]}"))
+        node.references.add((HAS_TYPE, True, conditions.type_of(alarm.kind)))
         self._link(parent, path, HAS_COMPONENT)
         self._rule(path, MANDATORY, in_type=in_type)
         source = parent if alarm.input is None else f"{parent}.{alarm.input}"
@@ -150,10 +152,18 @@ class ExpectedNodes(dict[str, Expected]):
         for above, below in conditions.sub_states(alarm):
             self._link(f"{path}.{above}", f"{path}.{below}", conditions.HAS_TRUE_SUB_STATE)
 
+    def _vision_type(self) -> None:
+        name = conditions.VISION_TYPE
+        node = self._add(name, "ObjectType", name, IsAbstract=False)
+        node.references |= {(HAS_SUBTYPE, False, conditions.VISION_BASE)}
+        for part in conditions.vision_parts():
+            self._part(name, part)
+            self._rule(f"{name}.{part.path}", OPTIONAL if part.optional else MANDATORY, in_type=True)
+
     def _part(self, condition: str, part: conditions.Part) -> None:
         path = f"{condition}.{part.path}"
         node = self._add(path, part.node_class, part.name)
-        node.attributes["BrowseName"] = f"0:{part.name}"
+        node.attributes["BrowseName"] = f"{part.namespace}:{part.name}"
         if part.node_class == "Variable":
             level = 0x03 if part.writable else 0x01
             node.attributes |= {"DataType": f"ns=0;i={part.data_type}", "ValueRank": part.rank, "AccessLevel": level}

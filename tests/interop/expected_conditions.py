@@ -1,6 +1,9 @@
-"""What a condition consists of, written down from OPC 10000-9 5.5 to 5.8: the members of its type that it has."""
+"""What a condition consists of, written down from OPC 10000-9 5.5 to 5.8: the members of its type that it has.
 
-from dataclasses import dataclass
+A camera's is of a type of our own, with files as OPC 10000-20 4.2 has them.
+"""
+
+from dataclasses import dataclass, replace
 
 from address_space.model import AlarmDeclaration, AlarmKind
 
@@ -10,11 +13,18 @@ PROPERTY_TYPE, CONDITION_VARIABLE, TWO_STATE, FINITE_STATE = 68, 9002, 8995, 276
 SHELVED_STATE_MACHINE, LIMIT_STATE_MACHINE = 2929, 9318
 BOOLEAN, UINT16, DOUBLE, STRING, BYTE_STRING, NODE_ID, STATUS, TEXT = 1, 5, 11, 12, 15, 17, 19, 21
 DATE_TIME, DURATION, UTC_TIME, ARGUMENT, TIME_ZONE = 13, 290, 294, 296, 8912
+UINT64, FILE_TYPE = 9, 11575
+VISION_TYPE, VISION_BASE = "VisionAlarmType", "ns=0;i=10637"
 LIMITS = {"high_high": "HighHigh", "high": "High", "low": "Low", "low_low": "LowLow"}
 TYPES = {
     AlarmKind.LEVEL: 9482, AlarmKind.NON_EXCLUSIVE_LEVEL: 10060, AlarmKind.RATE_OF_CHANGE: 9623,
     AlarmKind.DEVIATION: 9764, AlarmKind.DISCREPANCY: 17080, AlarmKind.OFF_NORMAL: 10637, AlarmKind.RULE: 10637,
     AlarmKind.TRIP: 10751, AlarmKind.COMMUNICATION: 11753, AlarmKind.CERTIFICATE_EXPIRY: 13225,
+}  # fmt: skip
+VISION = {
+    "CameraName": STRING, "ObjectClass": STRING, "Confidence": DOUBLE, "BoundingBox": DOUBLE, "FrameTime": UTC_TIME,
+    "ModelName": STRING, "ModelHash": STRING, "InferenceLatency": DURATION, "SnapshotUri": STRING,
+    "SnapshotSha256": STRING,
 }  # fmt: skip
 EXCLUSIVE = {AlarmKind.LEVEL, AlarmKind.RATE_OF_CHANGE, AlarmKind.DEVIATION}
 OF_KIND = {
@@ -23,6 +33,7 @@ OF_KIND = {
     AlarmKind.OFF_NORMAL: {"NormalState": NODE_ID},
     AlarmKind.RULE: {"NormalState": NODE_ID},
     AlarmKind.TRIP: {"NormalState": NODE_ID},
+    AlarmKind.VISION: {"NormalState": NODE_ID},
     AlarmKind.COMMUNICATION: {"NormalState": NODE_ID},
     AlarmKind.CERTIFICATE_EXPIRY: {
         "NormalState": NODE_ID, "ExpirationDate": DATE_TIME, "CertificateType": NODE_ID, "Certificate": BYTE_STRING,
@@ -43,6 +54,8 @@ class Part:
     rank: int = -1
     optional: bool = False
     writable: bool = False
+    namespace: int = 0
+    """Of the browse name."""
 
     @property
     def name(self) -> str:
@@ -61,6 +74,7 @@ def parts(declaration: AlarmDeclaration) -> list[Part]:
     mandatory |= OF_KIND.get(declaration.kind, {})
     found = [_property(name, kind, optional=False) for name, kind in mandatory.items()]
     found += [_property(name, kind, optional=True) for name, kind in optional.items()]
+    found += vision_parts() if declaration.kind is AlarmKind.VISION else []
     found += _limits(declaration)
     if declaration.kind is AlarmKind.DISCREPANCY:
         found.append(_property("Tolerance", DOUBLE, optional=True))
@@ -78,6 +92,32 @@ def parts(declaration: AlarmDeclaration) -> list[Part]:
     found += _method("Silence", optional=True)
     for name in ("Suppress", "Unsuppress", "RemoveFromService", "PlaceInService"):
         found += _method(name, optional=True) + _method(f"{name}2", arguments=True, optional=True)
+    return found
+
+
+def type_of(kind: AlarmKind) -> str:
+    """Return the NodeId of a kind's type."""
+    return f"ns=2;s={VISION_TYPE}" if kind is AlarmKind.VISION else f"ns=0;i={TYPES[kind]}"
+
+
+def vision_parts() -> list[Part]:
+    """Return what our own type adds to OffNormalAlarmType."""
+    found = [
+        Part(name, "Variable", HAS_PROPERTY, PROPERTY_TYPE, kind, 1 if name == "BoundingBox" else -1, namespace=2)
+        for name, kind in VISION.items()
+    ]
+    method, *arguments = _method("ReportFalseAlarm", arguments=True)
+    found += [replace(method, namespace=2), *arguments]
+    properties = {"Size": UINT64, "Writable": BOOLEAN, "UserWritable": BOOLEAN, "OpenCount": UINT16}
+    for file in ("Snapshot", "SnapshotClean"):
+        found.append(Part(file, "Object", HAS_COMPONENT, FILE_TYPE, namespace=2))
+        found += [_property(f"{file}.{name}", kind, optional=False) for name, kind in properties.items()]
+        found.append(_property(f"{file}.MimeType", STRING, optional=True))
+        for name in ("Open", "Close", "Read", "Write", "GetPosition", "SetPosition"):
+            found += _method(f"{file}.{name}", arguments=True)
+        for name in ("Open", "Read", "GetPosition"):
+            outputs = f"{file}.{name}.OutputArguments"
+            found.append(Part(outputs, "Variable", HAS_PROPERTY, PROPERTY_TYPE, ARGUMENT, 1))
     return found
 
 

@@ -7,11 +7,12 @@ import pytest
 from address_space import Plant, load_plant
 from tests.interop.conftest import Sessions
 from tests.interop.expected import HAS_NOTIFIER, OBJECTS, ORGANIZES, SERVER, ExpectedNodes
+from tests.interop.expected_conditions import VISION_BASE, VISION_TYPE
 from tests.interop.node_client import Connection
 from tests.process_rig import CHECKOUT
 
 Dump = dict[str, dict[str, Any]]
-ROOTS = [OBJECTS, SERVER, "ns=0;i=58", "ns=0;i=29"]  # ... BaseObjectType, Enumeration
+ROOTS = [OBJECTS, SERVER, "ns=0;i=58", "ns=0;i=29", VISION_BASE]  # ... BaseObjectType, Enumeration
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,7 @@ def test_standard_nodes_lead_to_the_plant(browsed: Dump, plant: Plant) -> None:
         name for name in (*plant.types, *plant.enumerations) if ("ns=0;i=45", True, f"ns=2;s={name}") not in subtypes
     ]
     assert missing == []
+    assert ("ns=0;i=45", True, f"ns=2;s={VISION_TYPE}") in references(browsed[VISION_BASE])
 
 
 def test_notifiers_form_a_tree_below_the_server(browsed: Dump, plant: Plant) -> None:

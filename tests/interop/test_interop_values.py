@@ -122,7 +122,7 @@ def test_a_subscription_to_what_is_not_there_is_refused(fresh: Sessions) -> None
 
 def test_a_camera_notifies_its_bad_quality(fresh: Sessions) -> None:
     with fresh(None) as session:
-        session.ask("subscribe", nodes=["ns=2;s=Plant.Camera1.FrameRate"])
+        session.ask("subscribe", nodes=["ns=2;s=Plant.Camera2.FrameRate"])
         found = session.wait_for("notifications", lambda _: True, "the first value")
         assert (found["status"], found["value"]) == ("BadNotConnected", None)
 

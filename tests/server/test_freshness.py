@@ -11,6 +11,7 @@ from server.freshness import Freshness
 from server.quality import (
     BAD_NO_COMMUNICATION,
     BAD_NOT_CONNECTED,
+    BAD_NOT_SUPPORTED,
     BAD_SENSOR_FAILURE,
     BAD_WAITING_FOR_INITIAL_DATA,
     UNCERTAIN_LAST_USABLE,
@@ -73,6 +74,13 @@ def test_what_a_source_says_is_bad_stays_so_until_it_is_silent_for_long(make: Ma
     assert core.status("Press1.Speed") == BAD_SENSOR_FAILURE
     freshness.check(began + 11)
     assert core.status("Press1.Speed") == BAD_NO_COMMUNICATION
+
+
+def test_what_a_source_does_not_have_cannot_fall_silent(make: Make) -> None:
+    core, freshness, began = make()
+    core.set("Press1.Speed", 0.0, BAD_NOT_SUPPORTED)
+    freshness.check(began + 1000)
+    assert core.status("Press1.Speed") == BAD_NOT_SUPPORTED
 
 
 def test_only_what_a_source_owns_is_watched(make: Make) -> None:

@@ -141,7 +141,7 @@ def test_a_section_is_no_setting(monkeypatch):
     write("plantree.yaml", "http: 8080\n")
     monkeypatch.setenv("PLANTREE_LOG", "debug")
     assert problems() == [
-        "plantree.yaml:1: http: is a section of settings (http.host, http.port), not a setting itself",
+        "plantree.yaml:1: http: is a section of settings (http.host, http.port, http.public_url), not a setting itself",
         (
             "environment PLANTREE_LOG: PLANTREE_LOG: is a section of settings "
             "(PLANTREE_LOG__LEVEL, PLANTREE_LOG__FORMAT), not a setting itself"

@@ -5,6 +5,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from asyncua import ua
 from asyncua.server.address_space import AddressSpace, NodeManagementService
@@ -12,6 +13,7 @@ from asyncua.server.standard_address_space.standard_address_space import fill_ad
 
 from address_space.model import AlarmDeclaration, AlarmKind, Role
 from server.alarms.ports import MAX_TIME_SHELVED_MS
+from server.opcua.conditions import vision
 from server.opcua.conditions.fields import variant, words
 from server.opcua.conditions.members import Member, Path, members
 
@@ -32,8 +34,8 @@ TYPES: dict[AlarmKind, tuple[str, ua.NodeId]] = {
         (AlarmKind.COMMUNICATION, "SystemOffNormalAlarmType"),
         (AlarmKind.CERTIFICATE_EXPIRY, "CertificateExpirationAlarmType"),
     )
-}
-"""Name and NodeId of the standard's type of each kind."""
+} | {AlarmKind.VISION: (vision.NAME, vision.TYPE_ID)}
+"""Name and NodeId of the type of each kind."""
 
 LIMITS = {"high_high": "HighHigh", "high": "High", "low": "Low", "low_low": "LowLow"}
 """Names of limits in the plant file, and in the names of OPC 10000-9."""
@@ -102,29 +104,51 @@ class Forms:
             name, type_id = TYPES[declaration.kind]
             shown = self._known(type_id, _optional(declaration))
             constants = {path: it for path, it in _constants(declaration, type_id).items() if path in shown}
-            below: dict[Path, list[Member]] = {}
-            above: dict[Path, list[Member]] = {}
-            for member in shown.values():
-                below.setdefault(member.path[:-1], []).append(member)
-                for path in member.sub_states:
-                    above.setdefault(path, []).append(member)
-            found = Form(declaration, name, type_id, shown, constants, below, above)
-            self._forms[id(declaration)] = found
+            found = self._forms[id(declaration)] = _form(declaration, name, type_id, shown, constants)
         return found
 
+    @cached_property
+    def vision(self) -> Form:
+        """VisionAlarmType itself: what it adds to its supertype."""
+        shown = vision.own_members(self._standard(vision.BASE_ID))
+        return _form(vision.DECLARATION, vision.BASE_NAME, vision.BASE_ID, shown, vision.constants())
+
     def methods(self) -> Mapping[Path, Member]:
-        """Return all methods that any condition has, with the NodeIds that the standard's types give them."""
+        """Return all methods that any condition has, with the NodeIds that their types give them."""
         type_id = ua.NodeId(_IDS.AlarmConditionType)
-        known = self._known(type_id, _OPTIONAL | _CONFIRMATION)
+        known = {**self._known(type_id, _OPTIONAL | _CONFIRMATION), vision.REPORT: self.vision.members[vision.REPORT]}
         return {path: it for path, it in known.items() if it.node_class is ua.NodeClass.Method}
 
     def _known(self, type_id: ua.NodeId, optional: frozenset[Path]) -> dict[Path, Member]:
         found = self._members.get((type_id, optional))
         if found is None:
-            if self._space.get(type_id) is None:  # only what is of the plant is there, as for an export
-                self._space = standard()
-            found = self._members[type_id, optional] = members(self._space, type_id, optional)
+            base, added = type_id, dict[Path, Member]()
+            if type_id == vision.TYPE_ID:
+                base, added = vision.BASE_ID, dict(self.vision.members)
+            found = self._members[type_id, optional] = {**members(self._standard(base), base, optional), **added}
         return found
+
+    def _standard(self, type_id: ua.NodeId) -> AddressSpace:
+        """Return where a type of the standard is."""
+        if self._space.get(type_id) is None:  # only what is of the plant is there, as for an export
+            self._space = standard()
+        return self._space
+
+
+def _form(
+    declaration: AlarmDeclaration,
+    type_name: str,
+    type_id: ua.NodeId,
+    shown: Mapping[Path, Member],
+    constants: Mapping[Path, ua.Variant],
+) -> Form:
+    below: dict[Path, list[Member]] = {}
+    above: dict[Path, list[Member]] = {}
+    for member in shown.values():
+        below.setdefault(member.path[:-1], []).append(member)
+        for path in member.sub_states:
+            above.setdefault(path, []).append(member)
+    return Form(declaration, type_name, type_id, shown, constants, below, above)
 
 
 def standard() -> AddressSpace:
@@ -169,11 +193,15 @@ def _constants(declaration: AlarmDeclaration, type_id: ua.NodeId) -> dict[Path, 
     if declaration.kind is AlarmKind.DISCREPANCY:
         found["ExpectedTime",] = variant(declaration.within * 1000.0, _V.Double)
         found["Tolerance",] = variant(declaration.tolerance, _V.Double)
+    if declaration.kind is AlarmKind.VISION:
+        found |= vision.constants()
     return found
 
 
 def role_of(path: Path, declaration: AlarmDeclaration) -> Role:
     """Return the role that a method of a condition needs."""
+    if (of_file := vision.role_of(path)) is not None:
+        return of_file
     return Role.Engineer if path in ENGINEERS else declaration.acknowledge_role
 
 

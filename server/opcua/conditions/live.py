@@ -14,7 +14,9 @@ from asyncua.server.address_space import AddressSpace
 from address_space.model import Condition, Plant, Role
 from server.alarms.ports import AlarmPort, Snapshot
 from server.opcua.attributes import NAMESPACE, node_id
+from server.opcua.conditions import vision
 from server.opcua.conditions.fields import FIELDS, NULL, data_value, nodes, variant
+from server.opcua.conditions.files import Files
 from server.opcua.conditions.forms import LIMIT_PATHS, LIMITS_ROLE, Form, Forms, role_of
 from server.opcua.conditions.members import Path
 from server.opcua.conditions.nodes import ConditionNodes
@@ -34,6 +36,8 @@ class Conditions:
         self.alarms: AlarmPort | None = None
         self.certificate: Callable[[], bytes] = bytes
         """The server's own certificate (DER), which CertificateExpirationAlarmType shows."""
+        self.files = Files()
+        """The pictures of vision alarms."""
         self._plant = plant
         self.forms = Forms(space)
         self.nodes = ConditionNodes(plant, self.forms, self.read)
@@ -67,19 +71,27 @@ class Conditions:
             return constant
         if path not in form.members:
             return None
-        found = FIELDS.get(path)
-        return self._own(snapshot.condition, path) if found is None else found(snapshot)
+        found = FIELDS.get(path) or vision.FIELDS.get(path)
+        return self._own(snapshot, path) if found is None else found(snapshot)
 
     def read(self, condition: Condition, path: Path) -> ua.DataValue:
         """Return the Value of a node of a condition."""
         if self.alarms is None:
             return ua.DataValue(StatusCode=ua.StatusCode(_CODES.BadWaitingForInitialData))
         snapshot = self.alarms.state(condition)
-        found = self.field(snapshot, path)
-        return data_value(NULL if found is None else found, snapshot, path)
+        found = self.field(snapshot, path) or NULL
+        if found is NULL and self.form(condition).type_id == vision.TYPE_ID and path in self.forms.vision.members:
+            return ua.DataValue(found, ua.StatusCode(_CODES.BadNoData), ServerTimestamp=datetime.now(UTC))
+        return data_value(found, snapshot, path)
 
-    def _own(self, condition: Condition, path: Path) -> ua.Variant:
+    def _own(self, snapshot: Snapshot, path: Path) -> ua.Variant:
         """Return a field that is the condition's own but changes with no transition."""
+        condition = snapshot.condition
+        if path[0] in vision.FILES:
+            return self.files.field(snapshot, path)
+        if path == vision.SNAPSHOT_URI:
+            uri = "" if self.alarms is None else self.alarms.snapshot_uri(snapshot)
+            return variant(uri, _V.String) if uri else NULL
         if path in LIMIT_PATHS:
             value = None if self.alarms is None else self.alarms.limits(condition).get(LIMIT_PATHS[path])
             return NULL if value is None else variant(value, _V.Double)
@@ -137,9 +149,11 @@ class Conditions:
     def call_role(self, nodeid: ua.NodeId) -> Role | None:
         """Return the role that may call a condition's method, None for any other node."""
         found = self.find(nodeid)
-        if found is None or not found[1] or found[1] not in self.forms.methods():
+        if found is None or not found[1]:
             return None
-        return role_of(found[1], found[0].declaration)
+        condition, path = found
+        is_method = self.form(condition).members[path].node_class is ua.NodeClass.Method
+        return role_of(path, condition.declaration) if is_method else None
 
     async def write(self, item: ua.WriteValue, principal: Principal, origin: str) -> None:
         """Write a limit; raises CommandError."""

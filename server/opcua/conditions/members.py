@@ -4,11 +4,11 @@
 # pyright: reportArgumentType=false
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from asyncua import ua
-from asyncua.server.address_space import AddressSpace, NodeData
+from asyncua.server.address_space import NodeData
 
 from server.opcua.nodes import HAS_COMPONENT, HAS_PROPERTY, HAS_RULE, HAS_SUBTYPE, HAS_TYPE
 
@@ -20,12 +20,21 @@ _MANDATORY = ua.NodeId(ua.ObjectIds.ModellingRule_Mandatory)
 _NO_TYPE = ua.NodeId()
 
 
+class Nodes(Protocol):
+    """Where types are looked up: an address space."""
+
+    def get(self, nodeid: ua.NodeId) -> NodeData | None:
+        """Return a node, None where there is none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A component or property: `path` from the instance, `by` the reference that leads to it from its parent.
 
     `declared` are the nodes that declare it, that of the most derived type first; `rule` is the modelling rule there.
     `constant` is the value that the type gives: a method's arguments. `sub_states` are paths of HasTrueSubState.
+    `namespace` is that of the browse name: 0, but for what the plant's own type adds.
     """
 
     path: Path
@@ -39,14 +48,24 @@ class Member:
     declared: tuple[ua.NodeId, ...]
     constant: ua.Variant | None
     sub_states: tuple[Path, ...]
+    namespace: int = 0
 
     @property
     def name(self) -> str:
-        """The browse name, of namespace 0."""
+        """The browse name without its namespace."""
         return self.path[-1]
 
+    @property
+    def browse_name(self) -> ua.QualifiedName:
+        """The browse name."""
+        return ua.QualifiedName(self.name, self.namespace)
 
-def members(space: AddressSpace, type_id: ua.NodeId, optional: Collection[Path]) -> dict[Path, Member]:
+    def moved(self, path: Path, declared: tuple[ua.NodeId, ...]) -> "Member":
+        """Return the same as a member of something else."""
+        return replace(self, path=path, declared=declared)
+
+
+def members(space: Nodes, type_id: ua.NodeId, optional: Collection[Path]) -> dict[Path, Member]:
     """Return all mandatory members of a type, and those of the optional ones that are asked for, parents first."""
     chain = list(_supertypes(space, type_id))
     found = dict(_below(space, chain, (), frozenset(optional)))
@@ -56,9 +75,7 @@ def members(space: AddressSpace, type_id: ua.NodeId, optional: Collection[Path])
     return found
 
 
-def _below(
-    space: AddressSpace, chain: list[NodeData], path: Path, optional: frozenset[Path]
-) -> Iterator[tuple[Path, Member]]:
+def _below(space: Nodes, chain: list[NodeData], path: Path, optional: frozenset[Path]) -> Iterator[tuple[Path, Member]]:
     """Yield the members below `path`; `chain` are the nodes that declare what is at `path`."""
     declared: dict[str, list[tuple[ua.NodeId, NodeData]]] = {}
     for node in chain:
@@ -79,7 +96,7 @@ def _below(
         yield from _below(space, [*(node for _, node in nodes), *_supertypes(space, kind)], here, optional)
 
 
-def _member(space: AddressSpace, path: Path, by: ua.NodeId, nodes: list[NodeData], *, mandatory: bool) -> Member:
+def _member(space: Nodes, path: Path, by: ua.NodeId, nodes: list[NodeData], *, mandatory: bool) -> Member:
     first = nodes[0]
     kind = _target(first, HAS_TYPE) or _NO_TYPE
     type_node = space.get(kind)
@@ -109,7 +126,7 @@ def _member(space: AddressSpace, path: Path, by: ua.NodeId, nodes: list[NodeData
     )
 
 
-def _supertypes(space: AddressSpace, type_id: ua.NodeId) -> Iterator[NodeData]:
+def _supertypes(space: Nodes, type_id: ua.NodeId) -> Iterator[NodeData]:
     """Yield a type and what it is derived from, without BaseObjectType."""
     wanted: ua.NodeId | None = type_id
     while wanted is not None and not wanted.is_null() and wanted != _BASE_OBJECT_TYPE:

@@ -15,6 +15,7 @@ from address_space.model import Condition
 from server import logs
 from server.alarms.ports import AlarmPort
 from server.opcua.attributes import NAMESPACE
+from server.opcua.conditions import vision
 from server.opcua.conditions.live import Conditions
 from server.opcua.conditions.members import Path
 from server.opcua.rights import check_variant
@@ -51,6 +52,10 @@ async def _add_comment(alarms: AlarmPort, condition: Condition, given: list[Any]
     await alarms.add_comment(condition, given[0], given[1], who.principal, who.origin)
 
 
+async def _report_false_alarm(alarms: AlarmPort, condition: Condition, given: list[Any], who: Who) -> None:
+    await alarms.report_false_alarm(condition, given[0], given[1], who.principal, who.origin)
+
+
 async def _timed_shelve(alarms: AlarmPort, condition: Condition, given: list[Any], who: Who) -> None:
     await alarms.timed_shelve(condition, given[0], who.principal, who.origin, *given[1:])
 
@@ -76,6 +81,7 @@ def _table() -> dict[Path, _Method]:
         ("Acknowledge",): _Method(event, _acknowledge),
         ("Confirm",): _Method(event, _confirm),
         ("AddComment",): _Method(event, _add_comment),
+        vision.REPORT: _Method(event, _report_false_alarm),
         (_SHELVING, "TimedShelve"): _Method((_V.Double,), _timed_shelve),
         (_SHELVING, "TimedShelve2"): _Method((_V.Double, _V.LocalizedText), _timed_shelve),
     }
@@ -121,7 +127,7 @@ class ConditionMethods:
         given: list[ua.Variant] = list(request.InputArguments or [])
         try:
             condition, path = self._find(request)
-            arguments = _unwrap(_METHODS[path].arguments, given)
+            arguments = unwrap(_METHODS[path].arguments, given)
             alarms = self._conditions.alarms
             if alarms is None:
                 raise CommandError(_CODES.BadServerHalted, "conditions are not evaluated")
@@ -162,7 +168,8 @@ class ConditionMethods:
         return None
 
 
-def _unwrap(declared: tuple[ua.VariantType, ...], given: list[ua.Variant]) -> list[Any]:
+def unwrap(declared: tuple[ua.VariantType, ...], given: list[ua.Variant]) -> list[Any]:
+    """Return the arguments' values; raises CommandError, with a status for each where one is not of its type."""
     if len(given) < len(declared):
         raise CommandError(_CODES.BadArgumentsMissing, f"takes {len(declared)} arguments")
     if len(given) > len(declared):

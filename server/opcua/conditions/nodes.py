@@ -16,9 +16,10 @@ from asyncua.server.address_space import AttributeValue, NodeData
 from address_space.model import AlarmDeclaration, Condition, Machine, MachineType, Plant, Role
 from server.opcua import attributes as attrs
 from server.opcua.attributes import Attributes, node_id, qualified
+from server.opcua.conditions import vision
 from server.opcua.conditions.forms import LIMIT_PATHS, LIMITS_ROLE, Form, Forms, role_of
 from server.opcua.conditions.members import HAS_TRUE_SUB_STATE, Member, Path
-from server.opcua.nodes import HAS_COMPONENT, HAS_RULE, HAS_TYPE, reference
+from server.opcua.nodes import HAS_COMPONENT, HAS_RULE, HAS_SUBTYPE, HAS_TYPE, reference
 
 ReadField = Callable[[Condition, Path], ua.DataValue]
 
@@ -46,12 +47,24 @@ class Owner:
         return reference(by, node_id(self.path), _OBJECT, name, type_definition=kind, forward=forward)
 
 
+@dataclass(frozen=True, slots=True)
+class _Top:
+    """What members are below: a condition, its declaration in a type of machines, or the condition's own type."""
+
+    path: str
+    name: ua.QualifiedName
+    node_class: ua.NodeClass
+    type_definition: ua.NodeId
+    in_type: bool
+
+
 class ConditionNodes:
     """Builds them; `read` gives variables their values."""
 
     def __init__(self, plant: Plant, forms: Forms, read: ReadField) -> None:
         self._forms = forms
         self._read = read
+        self._has_vision = vision.used(plant)
         self._by_machine: dict[str, dict[str, Condition]] = {}
         for condition in plant.conditions:
             self._by_machine.setdefault(condition.machine.path, {})[condition.name] = condition
@@ -94,6 +107,31 @@ class ConditionNodes:
         found = [self._to_condition(HAS_CONDITION, owner, it) for it in watching]
         return [*found, owner.reference(HAS_EVENT_SOURCE, forward=False)] if found else []
 
+    def type_identifiers(self) -> Iterator[str]:
+        """Yield the identifiers of VisionAlarmType's nodes, where the plant uses it."""
+        if self._has_vision:
+            yield vision.NAME
+            for path in self._forms.vision.members:
+                yield ".".join((vision.NAME, *path))
+
+    def build_type(self, identifier: str) -> NodeData | None:
+        """Return a node of VisionAlarmType, None for any other."""
+        name, *rest = identifier.split(".")
+        if name != vision.NAME or not self._has_vision:
+            return None
+        form = self._forms.vision
+        if rest:
+            member = form.members.get(tuple(rest))
+            top = _Top(name, qualified(name), ua.NodeClass.ObjectType, ua.NodeId(), in_type=True)
+            return None if member is None else self._build_member(top, form, member, lambda _: _no_value())
+        shared = attrs.base(ua.NodeClass.ObjectType, qualified(name), name, form.declaration.message)
+        shared[ua.AttributeIds.IsAbstract] = attrs.attribute(False, ua.VariantType.Boolean)
+        data = _node(name, shared)
+        base = ua.QualifiedName(form.type_name, 0)
+        data.references.append(reference(HAS_SUBTYPE, form.type_id, ua.NodeClass.ObjectType, base, forward=False))
+        data.references += [_to_member(name, it) for it in form.below[()]]
+        return data
+
     def build(self, path: str, kind: MachineType, machine: Machine | None, rest: list[str]) -> NodeData | None:
         """Return the node at `rest` below an owner, None when its conditions have none there."""
         owner = Owner(path, kind, machine)
@@ -104,7 +142,11 @@ class ConditionNodes:
         if not below:
             return self._build_instance(owner, form)
         member = form.members.get(below)
-        return None if member is None else self._build_member(owner, form, member)
+        if member is None:
+            return None
+        name, in_type = declaration.name, owner.machine is None
+        top = _Top(f"{owner.path}.{name}", qualified(name), _OBJECT, form.type_id, in_type=in_type)
+        return self._build_member(top, form, member, lambda path: self._value(owner, form, path))
 
     def _build_instance(self, owner: Owner, form: Form) -> NodeData:
         declaration = form.declaration
@@ -122,8 +164,10 @@ class ConditionNodes:
             data.references.append(_rule(optional=False))
         return data
 
-    def _build_member(self, owner: Owner, form: Form, member: Member) -> NodeData:
-        top, path = f"{owner.path}.{form.declaration.name}", member.path
+    def _build_member(
+        self, at: "_Top", form: Form, member: Member, value: Callable[[Path], AttributeValue]
+    ) -> NodeData:
+        top, path = at.path, member.path
         shared = self._attributes.get((id(form.declaration), path))
         if shared is None:
             shared = self._attributes[id(form.declaration), path] = _attributes(form, member)
@@ -133,23 +177,24 @@ class ConditionNodes:
             data.references.append(_to_type(member.type_definition, member.type_name, kind))
         above = form.members.get(path[:-1])
         if above is None:
-            name = qualified(form.declaration.name)
             data.references.append(
-                reference(member.by, node_id(top), _OBJECT, name, type_definition=form.type_id, forward=False)
+                reference(
+                    member.by, node_id(top), at.node_class, at.name, type_definition=at.type_definition, forward=False
+                )
             )
         else:
             data.references.append(_to_member(top, above, by=member.by, forward=False))
         data.references += [_to_member(top, it) for it in form.below.get(path, ())]
         data.references += _sub_states(top, form, member)
-        if owner.machine is None:
+        if at.in_type:
             data.references.append(_rule(optional=not member.mandatory))
         if member.node_class is _VARIABLE and ua.AttributeIds.Value not in shared:
-            data.attributes[ua.AttributeIds.Value] = self._value(owner, form, path)
+            data.attributes[ua.AttributeIds.Value] = value(path)
         return data
 
     def _value(self, owner: Owner, form: Form, path: Path) -> AttributeValue:
         if owner.machine is None:
-            return AttributeValue(ua.DataValue(ua.Variant(None)))
+            return _no_value()
         condition = self._by_machine[owner.path][form.declaration.name]
         value = AttributeValue(ua.DataValue())
         value.value_callback = lambda _node, _attribute: self._read(condition, path)
@@ -178,7 +223,7 @@ class ConditionNodes:
 
 def _attributes(form: Form, member: Member) -> Attributes:
     """Return what the members of all instances share; a constant Value is among it."""
-    ids, name = ua.AttributeIds, ua.QualifiedName(member.name, 0)
+    ids, name = ua.AttributeIds, member.browse_name
     if member.node_class is _OBJECT:
         shared = attrs.base(_OBJECT, name, member.name, "")
         shared[ids.EventNotifier] = attrs.attribute(0, ua.VariantType.Byte)
@@ -194,6 +239,7 @@ def _attributes(form: Form, member: Member) -> Attributes:
     shared = attrs.property_attributes(name, member.data_type, constant)
     if constant is None:
         del shared[ids.Value]
+        shared[ids.ValueRank] = attrs.attribute(member.value_rank, ua.VariantType.Int32)
     if member.path in LIMIT_PATHS:
         level = attrs.attribute(_READ_WRITE, ua.VariantType.Byte)
         permissions = dict.fromkeys(Role, ua.PermissionType.Browse | ua.PermissionType.Read)
@@ -206,6 +252,10 @@ def _attributes(form: Form, member: Member) -> Attributes:
     return shared
 
 
+def _no_value() -> AttributeValue:
+    return AttributeValue(ua.DataValue(ua.Variant(None)))
+
+
 def _node(identifier: str, shared: Attributes) -> NodeData:
     data = NodeData(node_id(identifier))
     data.attributes = {
@@ -216,14 +266,14 @@ def _node(identifier: str, shared: Attributes) -> NodeData:
 
 
 def _to_type(target: ua.NodeId, name: str, node_class: ua.NodeClass) -> ua.ReferenceDescription:
-    return reference(HAS_TYPE, target, node_class, ua.QualifiedName(name, 0))
+    return reference(HAS_TYPE, target, node_class, ua.QualifiedName(name, target.NamespaceIndex))
 
 
 def _to_member(
     top: str, member: Member, *, by: ua.NodeId | None = None, forward: bool = True
 ) -> ua.ReferenceDescription:
-    name, target = ua.QualifiedName(member.name, 0), node_id(".".join((top, *member.path)))
-    kind = member.type_definition
+    target, kind = node_id(".".join((top, *member.path))), member.type_definition
+    name = member.browse_name
     return reference(by or member.by, target, member.node_class, name, type_definition=kind, forward=forward)
 
 

@@ -54,8 +54,9 @@ _CONDITION_TYPES: Mapping[str, str] = {
     "Silence": "AuditConditionSilenceEventType",
     "RemoveFromService": "AuditConditionOutOfServiceEventType",
     "PlaceInService": "AuditConditionOutOfServiceEventType",
+    "ReportFalseAlarm": "AuditConditionCommentEventType",
 }
-_WITH_EVENT_ID = ("Acknowledge", "Confirm", "AddComment")
+_WITH_EVENT_ID = ("Acknowledge", "Confirm", "AddComment", "ReportFalseAlarm")
 
 
 @dataclass(frozen=True, slots=True)

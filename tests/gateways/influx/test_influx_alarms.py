@@ -11,6 +11,7 @@ from line_protocol_parser import parse_line
 from address_space.model import Role
 from gateways.influx.alarms import Order, Transition, alarm_lines
 from server.alarms import Snapshot
+from server.evidence import Detection, Evidence
 from server.security.principal import Principal
 from server.store import now_ticks
 from server.store.ticks import UNIX_EPOCH_TICKS
@@ -51,6 +52,31 @@ def test_victoriametrics_gets_the_numbers() -> None:
         "severity": 800, "active": 1, "acked": 0, "confirmed": 1, "hidden": 0,
     }  # fmt: skip
     assert alarm_lines([], "Plant") == b""
+
+
+def test_a_picture_is_told_in_the_words_of_each_database() -> None:
+    uri = "https://plant.example/snapshots/20260101T000000000Z-Plant.Camera1.Fire.jpg"
+    seen = replace(HOT, event="active", snapshot=uri, snapshot_sha256="ab" * 32)
+    fields = parse_line(alarm_lines([seen], "Plant").decode())["fields"]
+    assert (fields["snapshot"], fields["snapshot_sha256"]) == (uri, "ab" * 32)
+    state, picture = map(parse_line, alarm_lines([seen], "Plant", "victoriametrics").decode().splitlines())
+    assert state == parse_line(alarm_lines([HOT], "Plant", "victoriametrics").decode())
+    assert picture["fields"] == {"snapshot": 1}
+    assert picture["tags"] == {**state["tags"], "uri": uri, "sha256": "ab" * 32}
+    assert picture["time"] == state["time"]
+
+
+def test_only_an_activation_is_told_with_its_picture(tmp_path: Path) -> None:
+    plant = kinds_plant(tmp_path, ALARMS)
+    hot = next(it for it in plant.conditions if it.path == PATH)
+    saw = Detection("fire", 0.9, (0.0, 0.0, 1.0, 1.0))
+    evidence = Evidence("x", "Plant.Press1", "Fire", saw, 1, "fire v1", "ab" * 32, 41.5, "a", "cd" * 32, "b", "ef" * 32)
+    told = [
+        Snapshot(hot, time=now_ticks(), kind_of_event=kind, evidence=found)
+        for kind, found in (("active", evidence), ("acknowledged", evidence), ("active", None))
+    ]
+    found = Order(lambda it: f"http://here/{it.evidence.id}" if it.evidence else "").transitions(told)
+    assert [(it.snapshot, it.snapshot_sha256) for it in found] == [("http://here/x", "cd" * 32), ("", ""), ("", "")]
 
 
 def test_what_somebody_said_is_there_for_a_branch_apart() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -13,7 +14,10 @@ import numpy as np
 from address_space import load_plant
 from gateways.mqtt import MqttSettings
 from server.alarms import Alarms, Snapshot
+from server.evidence import Detection, Evidence, EvidenceRegister
 from server.store import Store, now_ticks
+from sources.vision.evidence import Archive, EvidenceStore
+from sources.vision.settings import EvidenceSettings
 from tests.gateways.mqtt.mosquitto_rig import Mosquitto, Subscriber, needs_mosquitto
 from tests.gateways.mqtt.mqtt_rig import context_of, eventually, running
 
@@ -26,8 +30,10 @@ types:
     description: A press
     variables:
       Temperature: {type: Double, unit: °C, range: [0, 200], description: Temperature}
+      Fire: {type: Boolean, description: Fire is seen}
     alarms:
       Hot: {input: Temperature, high: 80, severity: 600, confirm: true, message: The press is hot}
+      Seen: {kind: vision, input: Fire, severity: 950, message: Fire is seen}
 sources:
   fake: {kind: physics}
 objects:
@@ -45,7 +51,9 @@ class Press:
         file.write_text(PLANT, encoding="utf-8")
         self.plant = load_plant(file)
         self.store = Store(self.plant)
-        self.alarms = Alarms(self.plant, self.store, folder / "alarms.sqlite")
+        self.evidence = EvidenceRegister()
+        self.evidence.base_url = "https://plant.example"
+        self.alarms = Alarms(self.plant, self.store, folder / "alarms.sqlite", evidence=self.evidence)
         (self.hot,) = (it for it in self.plant.conditions if it.path == "Plant.Press1.Hot")
         self.context = replace(context_of(folder, self.plant, self.store, None), alarms=self.alarms)
         self.context.data_dir.mkdir(exist_ok=True)
@@ -93,6 +101,39 @@ async def test_every_transition_is_published_and_the_state_is_retained(tmp_path:
         with broker.subscriber("alarm/#") as later:
             await eventually(lambda: documents(later), "the retained state")
             assert documents(later) == [last]
+
+
+async def test_what_a_camera_saw_is_told_with_its_picture(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker") as broker, broker.subscriber("alarm/#") as seen:
+        async with press(tmp_path, broker) as it, running(it.context, it.settings):
+            fire, taken = it.plant.variable("Plant.Press1.Fire"), now_ticks()
+            saw = Detection("fire", 0.875, (0.125, 0.25, 0.5, 0.75), "fire")
+            nothing = "", "", "", ""
+            evidence = Evidence(
+                "20260101T000000000Z-x", "Plant.Press1", "Fire", saw, taken, "fire v1", "ab" * 32, 41.5, *nothing
+            )
+            evidence = EvidenceStore(tmp_path / "vision", EvidenceSettings(min_free=0)).store(evidence, b"boxes", b"")
+            it.evidence.add(Archive(tmp_path / "vision"))
+            it.evidence.offer(fire, evidence)
+            it.store.write(np.array([fire.id]), np.array([True]), taken)
+            topic = "alarm/Plant/Press1/Seen"
+            await eventually(lambda: seen.of(topic), "the alarm")
+            document = json.loads(seen.of(topic)[-1].payload)
+            await it.heat(20, 90)
+            await eventually(lambda: documents(seen), "another alarm")
+            asked = json.dumps({"arguments": {"EventId": document["event_id"], "Comment": "a red jacket"}})
+            await asyncio.to_thread(broker.publish, "cmd/Plant/Press1/Seen/ReportFalseAlarm", asked)
+            await eventually(lambda: json.loads(seen.of(topic)[-1].payload)["comment"], "it was none")
+            assert (tmp_path / "vision" / "false_alarms" / f"{evidence.id}.jpg").read_bytes() == b"boxes"
+    assert (document["event"], document["active"]) == ("active", True)
+    assert document["frame_time"] == document["timestamp"]
+    told = {
+        "object_class": "fire", "confidence": 0.875, "bounding_box": [0.125, 0.25, 0.5, 0.75], "model": "fire v1",
+        "model_sha256": "ab" * 32, "snapshot": "https://plant.example/snapshots/20260101T000000000Z-x.jpg",
+        "snapshot_sha256": hashlib.sha256(b"boxes").hexdigest(),
+    }  # fmt: skip
+    assert {name: document[name] for name in told} == told
+    assert not told.keys() & documents(seen)[-1].keys(), "only cameras have pictures"
 
 
 async def test_what_was_told_without_a_broker_comes_later(tmp_path: Path) -> None:
@@ -143,3 +184,4 @@ async def test_an_operator_acknowledges_confirms_and_shelves(tmp_path: Path) -> 
             assert await ask("OneShotShelve", Comment="until it is over") == "Good"
             assert it.alarms.state(it.hot).shelving == 2
             assert await ask("Explode") == "BadMethodInvalid"
+            assert await ask("ReportFalseAlarm", EventId=event) == "BadMethodInvalid", "it is no camera's"

@@ -33,6 +33,7 @@ ALARMS = """
       Discrepancy:
         {kind: discrepancy, input: X, target: Z, tolerance: 4, deadband: 1, severity: 500, message: Discrepancy}
       Rule: {when: X > 10 and Z < 5, severity: 500, message: Rule}
+      Vision: {kind: vision, input: B, severity: 500, message: Vision}
 """
 ONE = "\n      High: {input: X, high: 50, severity: 500, message: Too high}\n"
 _PLANT = """\
@@ -54,6 +55,7 @@ types:
       X: {{type: Double, unit: bar, range: [-1000, 1000], description: Measured}}
       Z: {{type: Double, unit: bar, range: [-1000, 1000], description: Wanted}}
       S: {{enum: State, description: State}}
+      B: {{type: Boolean, description: Seen}}
     alarms:{alarms}
 sources:
   wire: {{kind: physics}}

@@ -16,7 +16,7 @@ from server.store import Store
 Row = tuple[int, float, int, int]
 """Id, value, status and source timestamp."""
 T0 = 133_000_000_000_000_000
-PATHS = [f"Plant.M{number}.{name}" for number in (1, 2) for name in "XZS"]
+PATHS = [f"Plant.M{number}.{name}" for number in (1, 2) for name in "XZSB"]
 _SIDES = (("high_high", 1, 1, 1), ("high", 2, 1, 3), ("low", 4, -1, 12), ("low_low", 8, -1, 8))
 
 
@@ -55,6 +55,8 @@ class Reference:
                 return int(abs(values[0] - values[1]) > self.declaration.tolerance - slack)
             case AlarmKind.OFF_NORMAL:
                 return int(values[0] not in self.declaration.normal)
+            case AlarmKind.VISION:
+                return int(bool(values[0]))
             case AlarmKind.TRIP:
                 return int(values[0] in self.declaration.tripped)
             case _:
@@ -178,10 +180,12 @@ def test_columns_say_what_the_reference_says(plant: Plant) -> None:
     @given(written=_ROWS, cuts=st.sets(st.integers(0, 40), max_size=4))
     def compare(written: list[tuple[str, float, int, int]], cuts: set[int]) -> None:
         now, rows = T0, list[Row]()
-        for path, number, status, later in written:
+        for path, given_number, status, later in written:
             now += later
-            state = abs(number) % 3 // 1 if math.isfinite(number) else 0.0
-            rows.append((plant.variable(path).id, state if path.endswith("S") else number, status, now))
+            number, states = given_number, {"S": 3, "B": 2}.get(path[-1])
+            if states is not None:
+                number = abs(number) % states // 1 if math.isfinite(number) else 0.0
+            rows.append((plant.variable(path).id, number, status, now))
         columns, references, start = Columns(plant), References(plant), 0
         for end in sorted({cut for cut in cuts if cut < len(rows)} | {len(rows)}):
             columns.see(rows[start:end])
@@ -195,8 +199,9 @@ def test_columns_say_what_the_reference_says(plant: Plant) -> None:
 
 def test_the_reference_sees_every_kind_active(plant: Plant) -> None:
     """So that the comparison above compares something."""
-    x, z, s = (plant.variable(f"Plant.M1.{name}").id for name in "XZS")
+    x, z, s, b = (plant.variable(f"Plant.M1.{name}").id for name in "XZSB")
     rows = [(x, 0.0, 0, T0), (z, 0.0, 0, T0), (s, 0.0, 0, T0), (x, 30.0, 0, T0 + 10_000_000), (s, 2.0, 0, T0 + 1)]
+    rows += [(b, 1.0, 0, T0 + 1)]
     references = References(plant)
     references.see(rows)
     active = {it.declaration.kind for it in (*references.single, *references.several) if it.masks[-1]}

@@ -194,7 +194,7 @@ async def test_the_server_s_own_diagnostics_appear(plantree: Plantree, client: C
     await journal.wait(lambda: all(plantree.store.value(i) is not None for i in ids))
     found = await read(client, [(state, IDS.Value) for state in states])
     assert {value.Value.Value for value in found} <= {"Running", "Restarting"}
-    assert len(found) == 4
+    assert len(found) == 5
 
 
 async def test_a_hundred_machines_by_range(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ class Model:
 
 
 def zero(builtin: BuiltinType) -> Any:
-    return {BuiltinType.Boolean: False, BuiltinType.String: 0}.get(builtin, 0)
+    return {BuiltinType.Boolean: False, BuiltinType.String: None}.get(builtin, 0)
 
 
 @st.composite
@@ -204,6 +204,13 @@ def test_before_anything_is_written(plant: Plant) -> None:
     store.set_status(np.array([fed]), 0)
     assert store.value(fed) is None, "a status cannot make a value of nothing"
     assert abs(store.read(fed)[2] - now_ticks()) < 60 * TICKS_PER_SECOND
+
+
+def test_a_string_that_was_never_written_is_none_in_the_journal(plant: Plant) -> None:
+    store = Store(plant, 16)
+    cursor = store.journal.cursor("test")
+    store.set_status(np.array(ids(plant, "A.String")), BAD_SENSOR_FAILURE)
+    assert store.objects(cursor.read()) == [None]
 
 
 def test_bad_hides_the_value_and_good_shows_it_again(plant: Plant) -> None:

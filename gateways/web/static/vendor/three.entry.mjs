@@ -1,0 +1,2 @@
+export { WebGLRenderer, Scene, PerspectiveCamera, Color, Fog, Group, Mesh, MeshStandardMaterial, MeshBasicMaterial, BoxGeometry, CylinderGeometry, TorusGeometry, SphereGeometry, PlaneGeometry, EdgesGeometry, LineSegments, LineBasicMaterial, GridHelper, HemisphereLight, DirectionalLight, Vector3, Box3, Raycaster, Vector2, CanvasTexture, Sprite, SpriteMaterial } from "three";
+export { OrbitControls } from "three/addons/controls/OrbitControls.js";
