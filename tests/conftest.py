@@ -18,12 +18,12 @@ def free_port() -> int:
     return process_rig.free_port()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def plantree_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartPlantree]:
     """Return a function that starts `python -m server` on free ports with a folder of its own, and waits for it.
 
     `plantree_process(env={"PLANTREE_OPCUA__ALLOW_NONE": "true"}, plant=file, arguments=["--nodeset", file])`; what it
-    returns is a context manager. What a test leaves running ends with the session.
+    returns is a context manager. What a test leaves running ends with its module.
     """
     with contextlib.ExitStack() as started:
 

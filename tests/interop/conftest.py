@@ -69,7 +69,7 @@ def small_plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(
     plantree_process: Callable[..., PlantreeProcess], trusting: Callable[..., PlantreeProcess], quick_plant: Path
 ) -> PlantreeProcess:
@@ -77,7 +77,7 @@ def server(
     return trusting(plantree_process(plant=quick_plant, users=USERS))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sessions(node: NodeClient, server: PlantreeProcess, identity: Identity) -> Iterator[Sessions]:
     """Return a function from a user's name (None: anonymous) to that user's session, the same at every call."""
     made: dict[str | None, Connection] = {}
@@ -121,7 +121,7 @@ def anonymous(sessions: Sessions) -> Connection:
     return sessions(None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def exported(server: PlantreeProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the plant's NodeSet2 file as the command line writes it."""
     file = tmp_path_factory.mktemp("nodeset") / "plant.xml"
