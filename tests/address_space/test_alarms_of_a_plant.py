@@ -192,8 +192,7 @@ def test_every_plant_watches_its_sources_its_gateways_and_the_certificate(tmp_pa
     assert own == {
         "Plant.ServerDiagnostics.CertificateExpiry": AlarmKind.CERTIFICATE_EXPIRY,
         **{
-            f"Plant.ServerDiagnostics.{name}.CommunicationLost": AlarmKind.COMMUNICATION
-            for name in ("wire", *GATEWAYS)
+            f"Plant.ServerDiagnostics.{name}.CommunicationLost": AlarmKind.COMMUNICATION for name in ("wire", *GATEWAYS)
         },
     }
     assert all(it.input is None and it.inputs == () for it in plant.conditions if it.path in own)
