@@ -144,12 +144,17 @@ class Alarms(Operators):
 
     async def past_evidence(self, id_: str) -> Evidence | None:
         """Return the evidence of an alarm of the past, as far back as events are kept; None where there was none."""
+        await self._flushed()
         return await asyncio.to_thread(self._database.evidence, id_)
+
+    async def _flushed(self) -> None:
+        """Wait for what was told to be on the disk; with a full disk, what is there has to do."""
+        with contextlib.suppress(sqlite3.Error):
+            await asyncio.wrap_future(self._database.flushed())
 
     async def _past(self, condition: Condition, event_id: bytes) -> Snapshot | None:
         """Return an event of a condition that is dealt with, as far back as events are kept."""
-        with contextlib.suppress(sqlite3.Error):
-            await asyncio.wrap_future(self._database.flushed())
+        await self._flushed()
         return await asyncio.to_thread(self._database.event, self._plant, condition.path, event_id)
 
     def close(self) -> None:
