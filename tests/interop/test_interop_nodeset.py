@@ -13,6 +13,8 @@ from tests.interop.node_client import Identity, NodeClient, connect
 from tests.interop.test_interop_model import differences, of_plant, reference_differences
 from tests.process_rig import CHECKOUT, PlantreeProcess
 
+pytestmark = pytest.mark.timeout(240)  # some 10,000 nodes, exported, loaded, and browsed one after another
+
 OWN = """<?xml version="1.0" encoding="utf-8"?>
 <UANodeSet xmlns="http://opcfoundation.org/UA/2011/03/UANodeSet.xsd"
            xmlns:t="http://opcfoundation.org/UA/2008/02/Types.xsd">
@@ -77,7 +79,13 @@ def test_the_exported_file_has_the_same_properties(
         and not is_state(name, conditions)
     }
     assert len(properties) > 200
-    assert {name: loaded[name]["Value"]["value"] or empty(value) for name, value in properties.items()} == properties
+    found = {name: loaded[name]["Value"]["value"] or empty(value) for name, value in properties.items()}
+    for name in properties:
+        if name.endswith(
+            ".EventType"
+        ):  # node-opcua leaves NodeIds in values as the file has them: 1 is the plant there
+            found[name] = found[name].replace("ns=1;", "ns=2;")
+    assert found == properties
 
 
 def is_state(name: str, conditions: set[str]) -> bool:
