@@ -81,9 +81,7 @@ def test_the_exported_file_has_the_same_properties(
     assert len(properties) > 200
     found = {name: loaded[name]["Value"]["value"] or empty(value) for name, value in properties.items()}
     for name in properties:
-        if name.endswith(
-            ".EventType"
-        ):  # node-opcua leaves NodeIds in values as the file has them: 1 is the plant there
+        if name.endswith(".EventType"):  # node-opcua leaves NodeIds in values as the file has them
             found[name] = found[name].replace("ns=1;", "ns=2;")
     assert found == properties
 
