@@ -22,7 +22,7 @@ from server.store import now_ticks
 
 _TICKS_A_MICROSECOND = 10
 _BAD = 0x80000000
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 
 
 async def observe(

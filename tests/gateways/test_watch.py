@@ -38,6 +38,7 @@ def test_the_list_as_it_is_now(oven: PlantreeProcess) -> None:
     assert "1 alarms, 1 unacknowledged" in done.stdout
 
 
+@pytest.mark.timeout(180)
 def test_a_line_for_each_event(oven: PlantreeProcess) -> None:
     log = oven.folder / "watched.log"
     command = [sys.executable, "-m", "server", "watch", "alarms", "--user", "olga"]
@@ -45,14 +46,18 @@ def test_a_line_for_each_event(oven: PlantreeProcess) -> None:
     with log.open("wb") as out:
         watching = subprocess.Popen(command, cwd=oven.folder, env=environment, stdout=out, stderr=out)
     try:
-        wait_until(lambda: "1 alarms, 1 unacknowledged" in log.read_text(), "the list is printed", 20)
+        wait_until(lambda: "1 alarms, 1 unacknowledged" in log.read_text(), "the list is printed", 60)
         before = log.read_text()
         oven.stop()
         oven.start()  # it finds the server again, and hears of the alarm once more
-        wait_until(lambda: "Oven1.Temperature" in log.read_text()[len(before) :], "a line after the restart", 30)
+        wait_until(lambda: "Oven1.Temperature" in log.read_text()[len(before) :], "a line after the restart", 60)
     finally:
         watching.send_signal(2)
-        assert watching.wait(10) == 0
+        try:
+            assert watching.wait(40) == 0
+        finally:
+            watching.kill()
+            watching.wait()
 
 
 def test_what_goes_wrong_is_said_in_one_line(oven: PlantreeProcess) -> None:
