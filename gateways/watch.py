@@ -19,6 +19,7 @@ from server.supervision import Backoff, describe
 
 _PUBLISHING_MS = 250.0
 _QUEUE = 10_000
+_AGAIN_S = 1.0
 _REFRESH_S = 30.0
 _REFUSED = (ua.StatusCodes.BadUserAccessDenied, ua.StatusCodes.BadIdentityTokenRejected)
 _SERVER = ua.NodeId(ua.ObjectIds.Server)
@@ -153,11 +154,13 @@ async def watch(peer: Peer, console: Console, *, once: bool) -> None:
                 await _first(task, following.complete.wait())
             console.print(following.list.table(f"Alarms of {peer.url}"))
         if lines:
-            await task
+            await asyncio.shield(task)
         if not once:
             await _live(following, task, peer, console)
     finally:
-        task.cancel()
+        while not task.done():  # a cancellation may get lost on the way through a connection that is being made
+            task.cancel()
+            await asyncio.wait((task,), timeout=_AGAIN_S)
         await asyncio.gather(task, return_exceptions=True)
 
 
