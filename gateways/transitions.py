@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from server import logs
 from server.alarms.ports import AlarmPort, Snapshot
+from server.security.files import write_atomic
 from server.store import now_ticks
 from server.store.ticks import TICKS_PER_SECOND
 
@@ -120,9 +120,4 @@ class Transitions:
 
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_suffix(".new")
-    with new.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    new.replace(file)
+    write_atomic(file, text.encode(), 0o600)

@@ -10,6 +10,7 @@ from grafana.annotations import Annotations, Transition
 from grafana.settings import GrafanaSettings
 from server import logs
 from server.alarms.ports import AlarmPort, Snapshot
+from server.security.files import write_atomic
 from server.store import from_ticks
 
 log = logs.get(__name__)
@@ -47,9 +48,7 @@ class Annotator:
                 self._annotations.write(change)
         finally:
             if self._annotations.open != before:
-                new = self._file.with_suffix(".new")
-                new.write_text(json.dumps(self._annotations.open), encoding="utf-8")
-                new.replace(self._file)
+                write_atomic(self._file, json.dumps(self._annotations.open).encode(), 0o600)
 
     def _load(self) -> dict[str, int]:
         """Return the regions without an end; those of a file that cannot be read stay without one."""

@@ -6,9 +6,9 @@ import math
 from address_space.model import BuiltinType, Variable
 from gateways.web.mapping import Json, iso, quality_of, status_name
 from server import quality
-from server.history import Historian, ReadRequest, Samples
+from server.history import Historian, Samples
 from server.history.aggregates import AGGREGATES, Data, Intervals, Processed, compute, split
-from server.history.ports import join
+from server.history.around import with_neighbours
 from server.history.rollups import floats
 from server.opcua.history import rolled
 from server.opcua.history.policy import HistoryPolicy
@@ -16,11 +16,8 @@ from server.ports import CommandError
 from server.store.ticks import TICKS_PER_SECOND
 
 MOST_INTERVALS = 10_000
-_AROUND = 256
-"""Samples read on both sides: those next to an interval may be Bad."""
 _SPAN = 3600 * TICKS_PER_SECOND
 """How much time is read at once, so that the samples in memory are few."""
-_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 async def aggregated(
@@ -39,7 +36,7 @@ async def aggregated(
         if gone:
             found = await rolled.compute(historian, variable.id, name, split(start, until, width))
         else:
-            samples = await _with_neighbours(historian, variable.id, start, until)
+            samples = await with_neighbours(historian, variable.id, start, until)
             found = await asyncio.to_thread(_computed, variable, name, samples, split(start, until, width))
         forms += _forms(found)
         start = until
@@ -55,17 +52,6 @@ def _check(variable: Variable, name: str, start: int, end: int, width: int) -> N
     if width <= 0 or end <= start or -(-(end - start) // width) > MOST_INTERVALS:
         message = f"there are 1 to {MOST_INTERVALS} intervals from start to a later end"
         raise CommandError(quality.BAD_INVALID_ARGUMENT, message)
-
-
-async def _with_neighbours(historian: Historian, variable: int, low: int, high: int) -> Samples:
-    before, inside, after = await historian.read_many(
-        [
-            ReadRequest(variable, _LEAST, low, _AROUND, reverse=True),
-            ReadRequest(variable, low, high),
-            ReadRequest(variable, high, _MOST, _AROUND),
-        ]
-    )
-    return join([before.take(slice(None, None, -1)), inside, after])
 
 
 def _computed(variable: Variable, name: str, samples: Samples, intervals: Intervals) -> Processed:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from server.evidence import Evidence, parse
+from server.security.files import sync_folder
 from server.store import from_ticks
 from sources.vision.ports import StorageStatus
 from sources.vision.settings import EvidenceSettings
@@ -167,8 +168,8 @@ class EvidenceStore:
                 for name, data in files.items():
                     _write(self.folder / name, data)
                 day = (self.folder / next(iter(files))).parent
-                _sync(day)
-                _sync(self.folder)  # the day may be new
+                sync_folder(day)
+                sync_folder(self.folder)  # the day may be new
             except OSError as error:
                 for name in files:
                     (self.folder / name).unlink(missing_ok=True)
@@ -246,7 +247,7 @@ class Archive:
             _write(folder / Path(name).name, self.read(evidence, clean=clean))
         marked = {**asdict(evidence), "false_alarm": {"user": user, "comment": comment, "at": time.time()}}
         _write(folder / f"{id_}.json", json.dumps(marked, indent=1).encode())
-        _sync(folder)
+        sync_folder(folder)
         return evidence
 
 
@@ -263,12 +264,3 @@ def _write(file: Path, data: bytes) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
-
-
-def _sync(folder: Path) -> None:
-    """Wait until what a folder has is on the disk."""
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

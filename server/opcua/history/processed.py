@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from address_space.model import BuiltinType, Variable
-from server.history import Historian, ReadRequest, Samples
+from server.history import Historian, Samples
 from server.history.aggregates import (
     AGGREGATES,
     Aggregate,
@@ -20,18 +20,15 @@ from server.history.aggregates import (
     compute,
     split,
 )
-from server.history.ports import join
+from server.history.around import with_neighbours
 from server.history.rollups import floats
 from server.opcua.history import answers, rolled
 from server.store.store import VALUE_DTYPES
 from server.store.ticks import TICKS_PER_SECOND
 
-_AROUND = 256
-"""Samples read on both sides of an interval: those next to it may be Bad."""
 _SPAN = 3600 * TICKS_PER_SECOND
 """How much time is looked at first; then more or less, so that it holds some number of samples, which fit a cache."""
 _FEW, _MANY = 50_000, 200_000
-_LEAST, _MOST = -(2**63), 2**63 - 1
 _BY_ROW = ("Interpolative", "Start", "End", "StartBound", "EndBound")
 """Aggregates that give back values as they are, where these are not drawn as lines: so of Strings too."""
 
@@ -85,7 +82,7 @@ async def read(historian: Historian, wanted: ProcessedRead, room: int, most: int
             parts.append(_as_declared(wanted, found))
         else:
             low, high = int(intervals.lows[0]), int(intervals.highs[-1])
-            samples = await _with_neighbours(historian, wanted.variable.id, low, high)
+            samples = await with_neighbours(historian, wanted.variable.id, low, high)
             parts.append(await asyncio.to_thread(_encoded, wanted, samples, intervals))
             span = span * 4 if len(samples) < _FEW else span // 2 if len(samples) > _MANY else span
         done += len(intervals)
@@ -125,17 +122,6 @@ async def read_at(
         return answers.data(encoded, len(times))
 
     return await asyncio.to_thread(work)
-
-
-async def _with_neighbours(historian: Historian, variable: int, low: int, high: int) -> Samples:
-    before, inside, after = await historian.read_many(
-        [
-            ReadRequest(variable, _LEAST, low, _AROUND, reverse=True),
-            ReadRequest(variable, low, high),
-            ReadRequest(variable, high, _MOST, _AROUND),
-        ]
-    )
-    return join([before.take(slice(None, None, -1)), inside, after])
 
 
 def _encoded(wanted: ProcessedRead, samples: Samples, intervals: Intervals) -> bytes:
