@@ -39,7 +39,7 @@ class Computed:
         """Follow the journal until cancelled."""
         if not self._groups:
             await asyncio.Event().wait()
-        cursor = self._store.journal.cursor("computed")
+        cursor = self._store.journal.cursor("computed", self._used)
         try:
             lost = -1
             while True:

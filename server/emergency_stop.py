@@ -100,10 +100,10 @@ class EmergencyStops:
             for machine in self._plant.objects
             if (stop := machine.type.emergency_stop) is not None and stop.button is not None
         }
-        cursor = self._store.journal.cursor("emergency stop buttons")
         ids = np.fromiter(buttons, np.int64, len(buttons))
         watched = np.zeros(len(self._store), np.bool_)
         watched[ids] = True
+        cursor = self._store.journal.cursor("emergency stop buttons", watched)
         pressed = ids[self._store.values(ids) == 1]
         try:
             while True:
@@ -116,9 +116,9 @@ class EmergencyStops:
             cursor.close()
 
     async def _news(self, cursor: Cursor, watched: NDArray[np.bool_]) -> Batch:
-        """Return the next rows of the journal among which there is a button; without buttons, never."""
+        """Return the next rows of the journal among which there is a button."""
         while True:
-            await (cursor.wait() if watched.any() else asyncio.Event().wait())
+            await cursor.wait()
             batch = cursor.read(max_rows=self._store.journal.rows)
             if watched[batch.ids].any():
                 return batch

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from address_space.model import AlarmKind, Condition, Plant
+from address_space.model import AlarmKind, Condition, Plant, Variable
 from server import logs
 from server.alarms.database import AlarmDatabase
 from server.alarms.evaluation import Ids, Stream, groups
@@ -68,6 +68,7 @@ class Alarms(Operators):
         self._watched = Watched(plant, store, expires)
         self._audit = audit
         self._evidence = evidence or EvidenceRegister()
+        self._evidence.standing = self._stands
         self._limits_lock = asyncio.Lock()
         self._keep_events = keep_events
         found = groups(plant)
@@ -95,7 +96,8 @@ class Alarms(Operators):
 
     async def run(self) -> None:
         """Follow the journal until cancelled."""
-        cursor = self._store.journal.cursor("alarms")
+        single, several = self._streams
+        cursor = self._store.journal.cursor("alarms", single.used | several.used)
         try:
             lost = cursor.lost
             await self._see_all()
@@ -201,12 +203,10 @@ class Alarms(Operators):
 
     async def _evaluate(self, stream: Stream, ids: Ids) -> None:
         found: list[tuple[Ids, NDArray[np.uint8], NDArray[np.uint32], Ids]] = []
-        for group in stream.groups:
-            places = group.touched(ids)
-            if len(places):
-                rows = group.rows[places]
-                masks, qualities = group.evaluate(places, stream.values, self._raw[rows])
-                found.append((rows, masks, qualities, group.stamps(places, stream.values)))
+        for group, places in stream.touched(ids):
+            rows = group.rows[places]
+            masks, qualities = group.evaluate(places, stream.values, self._raw[rows])
+            found.append((rows, masks, qualities, group.stamps(places, stream.values)))
         if found:
             rows, masks, qualities, stamps = map(np.concatenate, zip(*found, strict=True))
             await self._apply(rows, masks, qualities, stamps)
@@ -259,6 +259,11 @@ class Alarms(Operators):
         if mask:
             return self._states.activate(number, mask, time_, now, self._taken(number, time_))
         return self._states.deactivate(number, time_, now) if was else []
+
+    def _stands(self, variable: Variable) -> bool:
+        """Whether a vision alarm on a variable is active."""
+        found = (it for it in self._states.trunks if it.condition.declaration.kind is AlarmKind.VISION)
+        return any(it.active and it.condition.input is variable for it in found)
 
     def _taken(self, number: int, time_: int) -> Evidence | None:
         """Return the evidence of an activation, of a condition that has some."""

@@ -26,8 +26,6 @@ _SIDES = (
 """Of each limit: its place, its bit, its side, and the bits that say it was exceeded so far."""
 
 _HIGH_SIDE, _LOW_SIDE = HIGH | HIGH_HIGH, LOW | LOW_LOW
-_FEW = 4
-"""Variables that are looked for one by one."""
 
 
 class Values:
@@ -65,13 +63,6 @@ class Group:
         found = np.where(usable, self._mask(self, places, ids, values, masks), masks)
         return found.astype(np.uint8), statuses
 
-    def touched(self, ids: Ids) -> Ids:
-        """Return the places of the conditions that read one of `ids`."""
-        if len(ids) <= _FEW:
-            found = [np.flatnonzero(row == id_) for id_ in ids.tolist() for row in self.inputs]
-            return np.unique(np.concatenate(found))
-        return np.flatnonzero(np.isin(self.inputs, ids).any(axis=0))
-
     def stamps(self, places: Ids, values: Values) -> Ids:
         """Return when the newest input of each was measured (ticks)."""
         return values.stamps[self.inputs[:, places]].max(axis=0)
@@ -104,6 +95,30 @@ class Stream:
             self.used[group.inputs] = True
         self.ids = np.flatnonzero(self.used).astype(np.int64)
         self._by_time = by_time
+        sizes = [len(group.rows) for group in chosen]
+        self._first = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
+        """The number of each group's first condition, were those of all groups numbered in a row, and their count."""
+        read = [np.tile(np.arange(first, first + size), len(group.inputs)) for group, first, size in
+                zip(chosen, self._first.tolist(), sizes, strict=False)]  # fmt: skip
+        inputs = np.concatenate([np.zeros(0, np.int64), *(group.inputs.ravel() for group in chosen)])
+        order = np.argsort(inputs, kind="stable")
+        self._readers = np.concatenate([np.zeros(0, np.int64), *read])[order]
+        """The numbers of the conditions that read variable 0, then of those that read variable 1, and so on."""
+        self._reader = np.searchsorted(inputs[order], np.arange(len(plant.variables) + 1))
+        """Where those of each variable begin."""
+
+    def touched(self, ids: Ids) -> Iterator[tuple[Group, Ids]]:
+        """Yield the groups with conditions that read one of `ids`, and the places of these."""
+        begin = self._reader[ids]
+        counts = self._reader[ids + 1] - begin
+        ends = np.cumsum(counts)
+        if not len(ids) or not ends[-1]:
+            return
+        found = np.unique(self._readers[np.repeat(begin - ends + counts, counts) + np.arange(ends[-1])])
+        cuts = np.searchsorted(found, self._first).tolist()
+        for place, group in enumerate(self.groups):
+            if cuts[place] < cuts[place + 1]:
+                yield group, found[cuts[place] : cuts[place + 1]] - self._first[place]
 
     def parts(self, batch: Batch) -> Iterator[slice]:
         """Split rows of the journal into parts that have every variable at most once, in order."""

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEFAULT_ROWS = 1 << 20
+_UNREAD = 16
+"""Part of the ring that a cursor leaves unread at most while it waits for what it wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Journal:
         self._objects: dict[int, Any] = {}
         self._object_positions: deque[int] = deque()
         self._waiters: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], Cursor] = {}
         self._cursors: list[Cursor] = []
 
     @property
@@ -97,12 +100,17 @@ class Journal:
                 self._objects[self.end + row] = value
                 self._object_positions.append(self.end + row)
         self._advance(count)
+        for waiter, cursor in self._waiting.items():
+            if not waiter.done() and cursor.wakes(ids):
+                waiter.set_result(None)
 
     def _advance(self, count: int) -> None:
         self.end += count
         while self._object_positions and self._object_positions[0] < self.start:
             del self._objects[self._object_positions.popleft()]
-        self._wake()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def append_one(self, id_: int, bits: int, status: int, timestamp: int) -> None:
         """Append a row without a String."""
@@ -112,6 +120,9 @@ class Journal:
         self._statuses[at] = status
         self._timestamps[at] = timestamp
         self._advance(1)
+        for waiter, cursor in self._waiting.items():
+            if not waiter.done() and cursor.wakes_one(id_):
+                waiter.set_result(None)
 
     def read(self, start: int, count: int) -> Batch:
         """Copy `count` rows from position `start`, which must be held."""
@@ -130,9 +141,9 @@ class Journal:
             objects = {p - start: held[p] for p in near if p in asked and p in held}
         return Batch(column(self._ids), column(self._bits), column(self._statuses), column(self._timestamps), objects)
 
-    def cursor(self, name: str) -> "Cursor":
-        """Open a cursor at the present end."""
-        cursor = Cursor(self, name)
+    def cursor(self, name: str, wanted: NDArray[np.bool_] | None = None) -> "Cursor":
+        """Open a cursor at the present end; `wanted`, shape (variables,), says which changes end its `wait`."""
+        cursor = Cursor(self, name, wanted)
         self._cursors.append(cursor)
         return cursor
 
@@ -150,20 +161,27 @@ class Journal:
             finally:
                 self._waiters.discard(waiter)
 
-    def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+    async def wait_for(self, cursor: "Cursor") -> None:
+        """Return after an append that wakes a cursor."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting[waiter] = cursor
+        try:
+            await waiter
+        finally:
+            del self._waiting[waiter]
 
 
 class Cursor:
     """A consumer's place in the journal. `lost` counts rows that were overwritten before it read them."""
 
-    def __init__(self, journal: Journal, name: str) -> None:
+    def __init__(self, journal: Journal, name: str, wanted: NDArray[np.bool_] | None = None) -> None:
         self.name = name
         self.lost = 0
         self._journal = journal
         self._position = journal.end
+        self._wanted = wanted
+        self._one = None if wanted is None else wanted.tobytes()  # of bytes, one is found sooner than in an array
+        self._most = max(1, journal.rows // _UNREAD)
 
     @property
     def position(self) -> int:
@@ -187,8 +205,18 @@ class Cursor:
         return batch
 
     async def wait(self) -> None:
-        """Return once there is something to read."""
-        await self._journal.wait(lambda: self._journal.end > self._position)
+        """Return once there is something to read: a wanted change, or so many others that they must be passed over."""
+        lag = self.lag
+        if not lag or (lag < self._most and not self.wakes(self._journal.read(self._position, lag).ids)):
+            await self._journal.wait_for(self)
+
+    def wakes(self, ids: NDArray[np.int64]) -> bool:
+        """Return whether changes of `ids`, shape (n,), end a wait."""
+        return self._wanted is None or self.lag >= self._most or bool(self._wanted[ids].any())
+
+    def wakes_one(self, id_: int) -> bool:
+        """Return whether a change of one variable ends a wait."""
+        return self._one is None or self._one[id_] != 0 or self.lag >= self._most
 
     def close(self) -> None:
         """Give the place up."""

@@ -148,10 +148,7 @@ class Columns:
                 self._evaluate(stream, ids)
 
     def _evaluate(self, stream: Stream, touched: np.ndarray) -> None:
-        for group in stream.groups:
-            places = group.touched(touched)
-            if not len(places):
-                continue
+        for group, places in stream.touched(touched):
             numbers = group.rows[places]
             self.masks[numbers], _ = group.evaluate(places, stream.values, self.masks[numbers])
             for number in numbers.tolist():

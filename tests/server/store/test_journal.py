@@ -154,20 +154,53 @@ async def test_wait_wakes_every_cursor_and_leaves_nothing_behind() -> None:
 
     tasks = [asyncio.create_task(follow(cursor)) for cursor in cursors]
     await asyncio.sleep(0)
-    assert len(journal._waiters) == 3
+    assert len(journal._waiting) == 3
     assert got == []
     append(journal, numbered(1))
     await asyncio.wait_for(asyncio.gather(*tasks), 1)
     assert sorted(got) == ["0", "1", "2"]
-    assert not journal._waiters
+    assert not journal._waiting
 
 
 async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
     journal = Journal(4)
     task = asyncio.create_task(journal.cursor("c").wait())
     await asyncio.sleep(0)
-    assert len(journal._waiters) == 1
+    assert len(journal._waiting) == 1
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not journal._waiters
+    assert not journal._waiting
+
+
+async def test_a_wait_ends_with_a_wanted_change_or_with_too_many_others() -> None:
+    journal = Journal(64)
+    wanted = np.zeros(10, np.bool_)
+    wanted[7] = True
+    cursor = journal.cursor("c", wanted)
+
+    async def waits() -> asyncio.Task[None]:
+        task = asyncio.create_task(cursor.wait())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return task
+
+    append(journal, [(1, 0, 0, 0, None)])
+    task = await waits()
+    journal.append_one(2, 0, 0, 0)
+    await asyncio.sleep(0)
+    assert not task.done()
+    journal.append_one(7, 0, 0, 0)
+    await asyncio.wait_for(task, 1)
+    await asyncio.wait_for(cursor.wait(), 1)  # the wanted change is still unread
+    assert len(cursor.read()) == 3
+    task = await waits()
+    append(journal, [(3, 0, 0, 0, None), (7, 0, 0, 0, None)])
+    await asyncio.wait_for(task, 1)
+    cursor.read()
+    task = await waits()
+    append(journal, [(1, 0, 0, 0, None)] * 3)
+    await asyncio.sleep(0)
+    assert not task.done()
+    append(journal, [(1, 0, 0, 0, None)])  # a sixteenth of the ring
+    await asyncio.wait_for(task, 1)
