@@ -19,7 +19,8 @@ from server.http import Http
 from server.metrics import Metrics
 from server.ports import GatewayContext, GatewayStatus
 from server.security.certificates import CertificateError, load_or_create
-from server.settings import Settings, SettingsError, load
+from server.settings import Settings, SettingsError
+from server.settings_load import load
 from server.store import Store
 from server.supervision import Supervisor
 

@@ -18,7 +18,8 @@ from server.opcua.export_cli import register as register_export
 from server.security import cli as security_cli
 from server.security.certificates import CertificateError
 from server.security.users import UsersError
-from server.settings import Settings, SettingsError, load
+from server.settings import Settings, SettingsError
+from server.settings_load import load
 
 EXIT_STOPPED, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 2
 

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from server.settings import CHECKOUT, Settings, is_secret, leaves, origins, section_of, value_at
+from server.settings import CHECKOUT, Settings
 from server.settings_layers import SettingPath, variable_name
+from server.settings_load import is_secret, leaves, origins, section_of, value_at
 
 REFERENCE = CHECKOUT / "docs" / "configuration.md"
 

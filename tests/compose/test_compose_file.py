@@ -15,7 +15,7 @@ import yaml
 
 from grafana.settings import GrafanaSettings
 from server.composition import PlantreeSettings
-from server.settings import load
+from server.settings_load import load
 from tests.compose.compose_rig import ROOT, Container, compose, make_secrets
 
 SERVICES = {"plantree", "mosquitto", "cloud", "victoria-volume", "victoria", "influxdb", "grafana"}

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from address_space.diagnostics import GATEWAYS
 from server import composition
-from server.settings import Section, is_secret, leaves, section_of, value_at
+from server.settings import Section
+from server.settings_load import is_secret, leaves, section_of, value_at
 from server.supervision import StartPolicy
 
 ROOT = Path(__file__).parents[2]

@@ -1,5 +1,6 @@
 import argparse
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -9,26 +10,17 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from server import config_cli, settings_layers
+from server import config_cli, settings_layers, settings_load
 from server import settings as tree
 from server.composition import PlantreeSettings
-from server.settings import (
-    HttpSettings,
-    Names,
-    OpcUaSettings,
-    Section,
-    Settings,
-    SettingsError,
-    leaves,
-    load,
-    origins,
-)
+from server.settings import HttpSettings, Names, OpcUaSettings, Section, Settings, SettingsError
+from server.settings_load import leaves, load, origins
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """Give an empty current folder and an environment without settings."""
-    for name in [name for name in tree.os.environ if name.startswith("PLANTREE_")]:
+    for name in [name for name in os.environ if name.startswith("PLANTREE_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -258,12 +250,12 @@ class Secretive(BaseModel):
 def test_secrets_are_shown_by_nothing():
     model = Secretive()
     (path, info), *_ = leaves(Secretive)
-    assert tree.is_secret(info)
-    assert "hunter2" not in config_cli._text(tree.value_at(model, path))
+    assert settings_load.is_secret(info)
+    assert "hunter2" not in config_cli._text(settings_load.value_at(model, path))
     assert "hunter2" not in config_cli._section("x", "", {path: info})
     detail = {"type": "x", "loc": path, "msg": "Is wrong", "input": "hunter2"}
     entry = settings_layers.Entry(path, "token", "hunter2", "here")
-    assert tree._sentence(detail, {path: entry}, {path: info}) == "here: token: is wrong"
+    assert settings_load._sentence(detail, {path: entry}, {path: info}) == "here: token: is wrong"
 
 
 def test_the_committed_reference_is_what_config_docs_writes(folder):

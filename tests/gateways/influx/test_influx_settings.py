@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from gateways.influx import create
 from gateways.influx.settings import InfluxSettings
 from server.composition import PlantreeSettings
-from server.settings import SettingsError, load
+from server.settings import SettingsError
+from server.settings_load import load
 from tests.gateways.influx.influx_rig import Rig
 
 
