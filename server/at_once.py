@@ -22,7 +22,7 @@ from server.ports import Source, StoreFed
 from server.security.principal import Principal
 from server.state import State
 from server.store import Store, now_ticks
-from server.store.store import VALUE_DTYPES, VALUE_FORMATS
+from server.store.values import VALUE_DTYPES, VALUE_FORMATS
 
 _NOT_IN_COLUMNS = (BuiltinType.String, BuiltinType.DateTime)
 

@@ -9,7 +9,7 @@ import numpy as np
 from address_space.model import Argument, BuiltinType, Variable
 from server import quality
 from server.ports import CommandError
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 _LARGEST = {builtin: float(np.finfo(VALUE_DTYPES[builtin]).max) for builtin in (BuiltinType.Float, BuiltinType.Double)}
 _INTEGERS = {

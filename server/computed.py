@@ -11,7 +11,7 @@ from address_space.expressions import Expression
 from address_space.model import BuiltinType, Plant
 from server.quality import BAD_OUT_OF_RANGE, is_bad, worst
 from server.store import Store
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 
 @dataclass(frozen=True)

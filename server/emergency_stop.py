@@ -25,7 +25,7 @@ from server.ports import CommandError, Source
 from server.security.principal import Principal
 from server.state import State
 from server.store import Batch, Cursor, Store, now_ticks
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 log = logs.get(__name__)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from address_space.model import BuiltinType
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 Groups = Sequence[tuple[int, Sequence[str]]]
 """Built-in type and paths of the variables of each column, in the order of the columns."""

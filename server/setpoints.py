@@ -15,7 +15,7 @@ from server.ports import CommandError, Put, Source
 from server.security.principal import Principal
 from server.state import State
 from server.store import Store, now_ticks
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 log = logs.get(__name__)
 

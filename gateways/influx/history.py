@@ -29,8 +29,8 @@ from server.history.rollups import roll
 from server.quality import is_bad
 from server.settings import HistorianSettings
 from server.store import Batch, now_ticks
-from server.store.store import VALUE_DTYPES
 from server.store.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
+from server.store.values import VALUE_DTYPES
 
 _FIRST_SPAN = 60 * TICKS_PER_SECOND
 """How much time is asked for first where only so many samples are wanted; four times as much with each try."""

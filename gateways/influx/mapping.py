@@ -17,8 +17,8 @@ from gateways.influx.settings import Database
 from gateways.observing import Observation
 from server.quality import is_bad, is_good
 from server.store import Batch
-from server.store.store import VALUE_DTYPES
 from server.store.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
+from server.store.values import VALUE_DTYPES
 
 MEASUREMENT = "opcua"
 TAGS = ("name", "node", "site", "type")

@@ -13,7 +13,7 @@ from address_space.model import Argument, BuiltinType, Command, Plant, Variable
 from gateways.mqtt.wire import dumps, loads_object, status_name, stored_value
 from server import quality
 from server.ports import CommandError
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 COMMANDS, SETPOINTS = "cmd", "set"
 _STOP = "EmergencyStop"

@@ -10,15 +10,13 @@ import orjson
 from asyncua.ua.status_codes import StatusCodes
 from numpy.typing import NDArray
 
-from address_space.model import Argument, BuiltinType, Command, Condition, Machine, Plant, Variable
+from address_space.model import Argument, BuiltinType, Command, Machine, Plant, Variable
 from server import quality
-from server.alarms.ports import ONE_SHOT_SHELVED, TIMED_SHELVED, Snapshot
-from server.audit import AuditEntry
 from server.checks import checked_setpoint
 from server.history import Samples
 from server.ports import CommandError
 from server.store import Store, from_ticks, now_ticks, to_ticks
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 Json = dict[str, Any]
 Columns = tuple[list[Any], list[int], list[int]]
@@ -28,8 +26,6 @@ _NAMES: dict[int, str] = {
     code: name for name, code in vars(StatusCodes).items() if isinstance(code, int) and not name.startswith("_")
 }
 _WITH_VALUE = 0x0F
-_LIMITS = ("HighHigh", "High", "Low", "LowLow")
-_SHELVING = {TIMED_SHELVED: "TimedShelved", ONE_SHOT_SHELVED: "OneShotShelved"}
 
 
 def status_name(code: int) -> str:
@@ -231,69 +227,6 @@ def machine_form(plant: Plant, machine: Machine) -> Json:
         "variables": [variable_form(variable) for variable in machine.variables.values()],
         "commands": [command_form(command) for command in machine.commands.values()],
         "conditions": [it.path for it in plant.conditions if it.machine is machine],
-    }
-
-
-def alarm_form(found: Snapshot, limits: Mapping[str, float], now: float) -> Json:
-    """Return a condition, or a branch of it; `now` is the monotonic clock's (s)."""
-    condition = found.condition
-    shelving = _SHELVING.get(found.shelving, "Unshelved")
-    return {
-        "condition": condition.path,
-        "machine": condition.machine.path,
-        "name": condition.name,
-        "kind": condition.declaration.kind.value,
-        "input": None if condition.input is None else condition.input.path,
-        "branch": found.branch.hex(),
-        "event_id": found.event_id.hex(),
-        "event": found.kind_of_event,
-        "time": iso(found.time),
-        "message": found.message,
-        "severity": found.severity,
-        "active": found.active,
-        "active_time": iso(found.active_time),
-        "acknowledged": found.acked,
-        "confirmed": found.confirmed,
-        "needs_confirmation": condition.declaration.confirm,
-        "acknowledge_role": condition.declaration.acknowledge_role.value,
-        "enabled": found.enabled,
-        "retain": found.retain,
-        "suppressed": found.suppressed,
-        "out_of_service": found.out_of_service,
-        "silenced": found.silenced,
-        "shelving": shelving,
-        "unshelved_in": max(0.0, found.unshelve_at - now) if shelving == "TimedShelved" else None,
-        "hidden": found.suppressed_or_shelved,
-        "exceeded": [name for bit, name in enumerate(_LIMITS) if found.limits >> bit & 1],
-        "limits": dict(limits),
-        "quality": quality_of(found.quality),
-        "status": status_name(found.quality),
-        "comment": found.comment,
-        "user": found.client_user,
-        "evidence": None if found.evidence is None else found.evidence.id,
-    }
-
-
-def condition_form(condition: Condition) -> Json:
-    """Return what a condition is, whatever its state."""
-    declaration = condition.declaration
-    return {"path": condition.path, "name": condition.name, "kind": declaration.kind.value,
-            "severity": declaration.severity, "message": declaration.message}  # fmt: skip
-
-
-def audit_form(found: AuditEntry) -> Json:
-    """Return an entry of the audit trail."""
-    return {
-        "time": iso(found.time),
-        "who": found.who,
-        "origin": found.origin,
-        "kind": found.kind.value,
-        "action": found.action,
-        "arguments": list(found.arguments),
-        "status": status_name(found.status),
-        "status_code": found.status,
-        "message": found.message,
-        "details": dict(found.details),
     }
 
 

@@ -9,8 +9,8 @@ from address_space.model import BuiltinType
 from server.history.archive import Archive
 from server.history.ports import ReadRequest, Rollup, Samples
 from server.quality import is_good
-from server.store.store import VALUE_DTYPES
 from server.store.ticks import TICKS_PER_SECOND
+from server.store.values import VALUE_DTYPES
 
 MINUTE, HOUR = 60, 3600
 _HOUR_TICKS = HOUR * TICKS_PER_SECOND

@@ -13,7 +13,7 @@ from server.opcua.methods import PlantMethods
 from server.opcua.wire import CALL_RESPONSE, Request, response_header
 from server.ports import CommandError
 from server.security.principal import Principal
-from server.store.store import VALUE_FORMATS
+from server.store.values import VALUE_FORMATS
 
 MAX_KNOWN = 4096
 _ONE = b"\x01\x00\x00\x00"

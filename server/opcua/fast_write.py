@@ -24,7 +24,7 @@ from server.opcua.records import SERVER, SOURCE, STATUS, VALUE
 from server.opcua.space import PlantAddressSpace
 from server.opcua.wire import WRITE_RESPONSE, Request, response_header
 from server.security.principal import Principal
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 MAX_TEMPLATES = 1024
 MAX_TEMPLATE_BYTES = 64 * 1024 * 1024

@@ -1,6 +1,5 @@
 """The columnar store: one record array a built-in type, each record the binary form of its DataValue."""
 
-import math
 import struct
 import time
 from collections.abc import Iterator
@@ -13,51 +12,16 @@ from address_space.model import BuiltinType, Feed, Plant, VariableDeclaration
 from server.quality import BAD_NOT_CONNECTED, BAD_WAITING_FOR_INITIAL_DATA, is_bad
 from server.store.journal import DEFAULT_ROWS, Batch, Journal
 from server.store.ticks import now_ticks
+from server.store.values import VALUE_DTYPES, VALUE_FORMATS, cast, from_bits, record_dtype, to_bits
 
 Ids = NDArray[np.int64]
 
-VALUE_DTYPES: dict[BuiltinType, str] = {
-    BuiltinType.Boolean: "?",
-    BuiltinType.SByte: "<i1",
-    BuiltinType.Byte: "<u1",
-    BuiltinType.Int16: "<i2",
-    BuiltinType.UInt16: "<u2",
-    BuiltinType.Int32: "<i4",
-    BuiltinType.UInt32: "<u4",
-    BuiltinType.Int64: "<i8",
-    BuiltinType.UInt64: "<u8",
-    BuiltinType.Float: "<f4",
-    BuiltinType.Double: "<f8",
-    BuiltinType.DateTime: "<i8",
-    BuiltinType.String: "O",
-}
-VALUE_FORMATS: dict[BuiltinType, str] = {
-    BuiltinType.Boolean: "?",
-    BuiltinType.SByte: "b",
-    BuiltinType.Byte: "B",
-    BuiltinType.Int16: "h",
-    BuiltinType.UInt16: "H",
-    BuiltinType.Int32: "i",
-    BuiltinType.UInt32: "I",
-    BuiltinType.Int64: "q",
-    BuiltinType.UInt64: "Q",
-    BuiltinType.Float: "f",
-    BuiltinType.Double: "d",
-    BuiltinType.DateTime: "q",
-}
-"""The same types for `struct` (little-endian), String apart."""
 _RECORDS = {int(builtin): struct.Struct(f"<BB{form}Iqq") for builtin, form in VALUE_FORMATS.items()}
 _AFTER_VALUE = 20
 """Bytes of a record behind its value: StatusCode and two timestamps."""
 _WITH_VALUE = 0x0F
 """Encoding mask of a DataValue: value, StatusCode, source and server timestamp (OPC 10000-6 5.2.2.17)."""
 _WITHOUT_VALUE = 0x0E
-
-
-def record_dtype(builtin: BuiltinType) -> np.dtype[Any]:
-    """Return the packed record of a type: encoding mask, Variant type, value, StatusCode, two timestamps."""
-    fields = [("mask", "u1"), ("variant", "u1"), ("value", VALUE_DTYPES[builtin])]
-    return np.dtype([*fields, ("status", "<u4"), ("source", "<i8"), ("server", "<i8")])
 
 
 class Store:
@@ -142,7 +106,7 @@ class Store:
         mask = np.where(is_bad(status), np.uint8(_WITHOUT_VALUE), np.uint8(_WITH_VALUE))
         server = now_ticks()
         for table, rows, positions in self._groups(ids):
-            column = _cast(np.asarray(values)[positions], table.dtype["value"])
+            column = cast(np.asarray(values)[positions], table.dtype["value"])
             table["value"][rows] = column
             table["mask"][rows] = mask[positions]
             table["status"][rows] = status[positions]
@@ -152,7 +116,7 @@ class Store:
                 where = np.arange(count)[positions]
                 objects.update(zip(where.tolist(), column.tolist(), strict=True))
             else:
-                bits[positions] = _to_bits(column)
+                bits[positions] = to_bits(column)
         self._known[ids] = True
         self.received[ids] = time.monotonic()
         self.journal.append(ids, bits, status, source, objects)
@@ -200,7 +164,7 @@ class Store:
                 where = np.arange(len(ids))[positions]
                 objects.update(zip(where.tolist(), column.tolist(), strict=True))
             else:
-                bits[positions] = _to_bits(column)
+                bits[positions] = to_bits(column)
         self.journal.append(ids, bits, np.full(len(ids), status, np.uint32), source, objects)
 
     def values(self, ids: Ids) -> NDArray[np.float64]:
@@ -252,7 +216,7 @@ class Store:
         for builtin in np.unique(types):
             if VALUE_DTYPES[BuiltinType(builtin)] != "O":
                 positions = types == builtin
-                result[positions] = _from_bits(batch.bits[positions], BuiltinType(builtin)).astype(np.float64)
+                result[positions] = from_bits(batch.bits[positions], BuiltinType(builtin)).astype(np.float64)
         return result
 
     def objects(self, batch: Batch) -> list[Any]:
@@ -264,7 +228,7 @@ class Store:
             if VALUE_DTYPES[BuiltinType(builtin)] == "O":
                 column = [batch.objects.get(position) for position in positions.tolist()]
             else:
-                column = _from_bits(batch.bits[positions], BuiltinType(builtin)).tolist()
+                column = from_bits(batch.bits[positions], BuiltinType(builtin)).tolist()
             for position, value in zip(positions.tolist(), column, strict=True):
                 result[position] = value
         return result
@@ -295,29 +259,3 @@ def _is_scalar(record: Any, table: NDArray[Any]) -> bool:
 
 def _object(record: Any) -> Any:
     return record["value"] if record["mask"] == _WITH_VALUE else None
-
-
-def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    if values.dtype == dtype:
-        return values
-    if dtype.kind in "iu" and values.dtype.kind == "f":
-        values = np.rint(values)
-    elif dtype.kind in "iu" and values.dtype == object:  # rounded as a column of floats is
-        values = np.array([_rounded(value) for value in values], object)
-    with np.errstate(invalid="ignore", over="ignore"):
-        return values.astype(dtype)
-
-
-def _rounded(value: Any) -> Any:
-    if not isinstance(value, float | np.floating):
-        return value
-    return round(value) if math.isfinite(value) else 0
-
-
-def _to_bits(column: NDArray[Any]) -> NDArray[np.uint64]:
-    return np.ascontiguousarray(column).view(f"<u{column.dtype.itemsize}").astype(np.uint64)
-
-
-def _from_bits(bits: NDArray[np.uint64], builtin: BuiltinType) -> NDArray[Any]:
-    dtype = np.dtype(VALUE_DTYPES[builtin])
-    return bits.astype(f"<u{dtype.itemsize}").view(dtype)

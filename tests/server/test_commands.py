@@ -15,7 +15,7 @@ from server import quality
 from server.checks import fits_type
 from server.ports import CommandError
 from server.security.principal import ANONYMOUS, Principal
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 
 @pytest.fixture

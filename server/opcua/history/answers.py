@@ -12,7 +12,7 @@ from server.history.ports import Modified, Samples
 from server.opcua.history.codes import BAD_BOUND_NOT_FOUND
 from server.opcua.records import SOURCE, STATUS, VALUE, as_bytes, interleave
 from server.quality import is_bad
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 _STATUS_CODE_TYPE = 19
 _NULL_OBJECT = b"\x00\x00\x00"

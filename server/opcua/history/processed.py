@@ -23,8 +23,8 @@ from server.history.aggregates import (
 from server.history.around import with_neighbours
 from server.history.rollups import floats
 from server.opcua.history import answers, rolled
-from server.store.store import VALUE_DTYPES
 from server.store.ticks import TICKS_PER_SECOND
+from server.store.values import VALUE_DTYPES
 
 _SPAN = 3600 * TICKS_PER_SECOND
 """How much time is looked at first; then more or less, so that it holds some number of samples, which fit a cache."""

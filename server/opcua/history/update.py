@@ -18,7 +18,7 @@ from server.opcua.rights import check_variant, plain
 from server.ports import CommandError
 from server.quality import is_bad
 from server.security.principal import Principal
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 Audit = Callable[[Principal, str, str, Sequence[Any], CommandError | None], Awaitable[None]]
 """Who, from where (like `opcua 10.0.0.7`), what was done, with what, and what went wrong."""

@@ -17,7 +17,7 @@ from server.opcua.subscriptions.table import ItemTable
 from server.opcua.wire import response_header
 from server.quality import is_bad
 from server.store import now_ticks
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 SAMPLE_BYTES = 34
 """The most that a MonitoredItemNotification of a number takes."""

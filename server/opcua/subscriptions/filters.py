@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from address_space.model import BuiltinType
 from server.opcua.subscriptions.table import ON_STATUS, ON_TIMESTAMP, ItemTable, Rows
 from server.quality import is_bad
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 
 def passes(

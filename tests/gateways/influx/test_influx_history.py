@@ -18,8 +18,8 @@ from server.history.ports import Update
 from server.quality import BAD_SENSOR_FAILURE
 from server.settings import HistorianSettings
 from server.store import from_ticks, now_ticks, to_ticks
-from server.store.store import VALUE_DTYPES
 from server.store.ticks import UNIX_EPOCH_TICKS
+from server.store.values import VALUE_DTYPES
 from tests.gateways.influx.influx_rig import Rig, kinds_plant, until
 from tests.gateways.influx.victoria_rig import Victoria, environment, needs_victoria
 from tests.process_rig import PlantreeProcess, free_port

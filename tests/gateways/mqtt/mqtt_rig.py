@@ -19,7 +19,7 @@ from server.security.certificates import load_or_create
 from server.security.principal import Principal, authenticated
 from server.state import State
 from server.store import Store, now_ticks
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 from tests.server.core_rig import Core
 
 

@@ -18,7 +18,7 @@ from gateways.mqtt.layout import Message
 from gateways.mqtt.pubsub import PubSubLayout
 from gateways.mqtt.pubsub_settings import PubSubSettings
 from server.store import Store, now_ticks
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 from tests.gateways.mqtt.sparkplug_rig import MemoryState
 
 SCRIPT = Path(__file__).with_name("pubsub_decode.mjs")

@@ -12,7 +12,7 @@ from gateways.mqtt.layout import Message
 from gateways.mqtt.sparkplug import SparkplugLayout
 from gateways.mqtt.sparkplug_settings import SparkplugSettings
 from server.store import Batch, Store, now_ticks
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 
 _KIND = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from address_space.model import BuiltinType, Enumeration, VariableDeclaration
 from gateways.mqtt.pubsub_json import MAX_TIME, MIN_TIME, FieldEncoder, decode_value, parse_time, time, times
-from server.store.store import VALUE_DTYPES
+from server.store.values import VALUE_DTYPES
 from tests.gateways.mqtt.pubsub_rig import ticks_of, value_from
 
 STATES = Enumeration("State", ("Stopped", "Running", 'Odd "name"_7'))

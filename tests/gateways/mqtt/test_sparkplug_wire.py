@@ -14,8 +14,8 @@ from gateways.mqtt import sparkplug_wire as wire
 from gateways.mqtt.sparkplug_metrics import DATATYPES, DataMetrics, payload, qualities, simple_metric
 from gateways.mqtt.sparkplug_payload import decode, stored_value
 from server.store import Batch
-from server.store.store import VALUE_DTYPES
 from server.store.ticks import UNIX_EPOCH_TICKS
+from server.store.values import VALUE_DTYPES
 from tests.gateways.mqtt.sparkplug_rig import parse, properties, value_of
 
 # From 1601 to 9999, in whole milliseconds: a Sparkplug time has no more.
