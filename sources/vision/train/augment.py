@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sources.vision.boxes import Boxes, Image, area
+from sources.vision.train.flames import Flames
 from sources.vision.train.pictures import Sample
 
 CELL = 8
@@ -139,11 +140,14 @@ class Deck:
     """Draws samples by chance so that scenes of many pictures and common classes do not crowd out the others.
 
     A scene with n pictures comes √n times as often as one with one, a class with a quarter of another's pictures half
-    as often as that, and at most `empty` of the draws show no object.
+    as often as that, and at most `empty` of the draws show no object; `lit` of those that may get `flames` get some.
     """
 
-    def __init__(self, samples: Sequence[Sample], empty: float = 0.25) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], empty: float = 0.25, flames: Flames | None = None, lit: float = 0.0
+    ) -> None:
         self.samples = samples
+        self._flames, self._lit = flames, lit
         sizes: dict[str, int] = {}
         for sample in samples:
             sizes[sample.scene] = sizes.get(sample.scene, 0) + 1
@@ -161,4 +165,7 @@ class Deck:
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Sample]:
         """Return samples by chance, with repetition."""
-        return [self.samples[place] for place in rng.choice(len(self.samples), count, p=self.shares).tolist()]
+        drawn = [self.samples[place] for place in rng.choice(len(self.samples), count, p=self.shares).tolist()]
+        if self._flames is None:
+            return drawn
+        return [self._flames.put(rng, sample) if rng.random() < self._lit else sample for sample in drawn]

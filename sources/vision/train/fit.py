@@ -4,7 +4,7 @@
 import copy
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from sources.vision.train.augment import Deck, Look
 from sources.vision.train.batches import Bank, Batch, batch_of, collate
 from sources.vision.train.loss import loss
 from sources.vision.train.network import Net, centres, fold, load_backbone, weights_file
-from sources.vision.train.pictures import Sample
 
 CHECKPOINT = "checkpoint.pt"
 _AVERAGE = 0.995  # of the weights' running average, less in the beginning
@@ -85,12 +84,12 @@ class Trainer:
         if resume:
             self._restore()
 
-    def run(self, samples: Sequence[Sample], judge: Judge, bar: Progress) -> None:
+    def run(self, deck: Deck, judge: Judge, bar: Progress) -> None:
         """Train to the end of the plan; every `every` steps it is judged and a checkpoint is written."""
         task = bar.add_task("training", total=self.plan.total, completed=self.step)
         sums, since = np.zeros(2), 0
         before, began = self.spent, time.monotonic()
-        for batch in self._batches(Deck(samples), bar):
+        for batch in self._batches(deck, bar):
             sums, since = sums + self._learn(batch), since + 1
             self.step += 1
             self.spent = before + time.monotonic() - began

@@ -60,6 +60,10 @@ class Recipe:
     """Scenes with their side, where chance could not deal: of a kind of which there are a few only."""
     hue: float = 0.02
     """Most that the hue is turned by, in shares of the circle."""
+    empty: float = 0.25
+    """Share of the training pictures without an object, at most."""
+    lit: float = 0.0
+    """Share of the pictures without fire that get flames of other pictures."""
 
 
 def _empty(folder: str, licence: str, source: str, classes: tuple[str, ...], skip: str = "") -> Part:
@@ -143,6 +147,8 @@ FIRE = Recipe(
     ),
     grey=0.12,
     hue=0.015,
+    empty=0.45,
+    lit=0.4,
 )  # fmt: skip
 
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (HELMET, FIRE)}

@@ -4,18 +4,20 @@
 import argparse
 import ctypes
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from rich.progress import Progress
 
-from sources.vision.train.augment import Look
+from sources.vision.train.augment import Deck, Look
 from sources.vision.train.card import Training, write_card
 from sources.vision.train.export import export
 from sources.vision.train.fit import Plan, Trainer
+from sources.vision.train.flames import Flames
 from sources.vision.train.judge import Seen, curves, quality
 from sources.vision.train.network import Net
-from sources.vision.train.pictures import load
+from sources.vision.train.pictures import Sample, load
 from sources.vision.train.predict import predict
 from sources.vision.train.recipes import Recipe
 from sources.vision.train.report import report
@@ -54,7 +56,7 @@ def run(recipe: Recipe, args: argparse.Namespace, said: str, bar: Progress) -> N
         return {**figures, "quality": round(quality(seen, found, recipe), 4)}
 
     if not args.report:
-        trainer.run(parts.train, judge, bar)
+        trainer.run(_deck(recipe, parts.train, bar), judge, bar)
     file: Path = args.out / f"{recipe.name}.onnx"
     export(trainer.best_network(), file, shown, recipe.classes, {"licence": "Apache-2.0", "task": "detect"})
     figures = report(recipe, file, parts, bar)
@@ -63,6 +65,14 @@ def run(recipe: Recipe, args: argparse.Namespace, said: str, bar: Progress) -> N
     )  # fmt: skip
     write_card(recipe, file, figures, parts, training)
     bar.console.print(f"written: {file} and {file.with_suffix('.md')}", soft_wrap=True)
+
+
+def _deck(recipe: Recipe, samples: Sequence[Sample], bar: Progress) -> Deck:
+    if not recipe.lit:
+        return Deck(samples)
+    flames = Flames(samples, recipe.classes.index("fire"))
+    bar.console.print(f"flames to put elsewhere: {len(flames.cut)}")
+    return Deck(samples, recipe.empty, flames, recipe.lit)
 
 
 def _reuse_memory() -> None:
