@@ -8,6 +8,7 @@ from gateways.modbus.mapping import RegisterMap
 from gateways.modbus.settings import ModbusSettings
 from server import logs
 from server.ports import GatewayContext
+from server.security.files import PUBLIC, write_atomic
 
 log = logs.get(__name__)
 
@@ -35,8 +36,6 @@ def load_map(context: GatewayContext, settings: ModbusSettings) -> RegisterMap:
         log.warning("docs/modbus is older than the plant file: run `make docs`", new=addresses.given)
     elif addresses.given:
         file.parent.mkdir(parents=True, exist_ok=True)
-        scratch = file.with_suffix(".new")
-        scratch.write_text(addresses.text(), encoding="utf-8")
-        scratch.replace(file)
+        write_atomic(file, addresses.text().encode(), PUBLIC)
         log.info("register map has new addresses", file=str(file), new=addresses.given)
     return register_map
