@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from address_space import diagnostics
 from address_space.alarms import VISION_ALARM_TYPE
-from address_space.errors import PlantError, did_you_mean, sentence
+from address_space.errors import did_you_mean
 from address_space.model import (
     Command,
     Condition,
@@ -21,7 +21,9 @@ from address_space.model import (
     Variable,
 )
 from address_space.schema import ObjectSection, PlantFile
+from address_space.translations import load_translations
 from address_space.types import build_type
+from address_space.vocabulary import TRANSLATED_NAMEPLATE, Vocabulary
 from address_space.yaml_file import YamlFile
 
 DEFAULT_PLANT = Path(__file__).parent / "plant.yaml"
@@ -55,7 +57,7 @@ def load_plant(path: Path | str = DEFAULT_PLANT) -> Plant:
     try:
         raw = PlantFile.model_validate(yaml.data)
     except ValidationError as error:
-        raise _readable(yaml, error) from error
+        raise yaml.faults(error, "is no key that a plant file has here") from error
     enumerations = {name: Enumeration(name, tuple(values)) for name, values in raw.enumerations.items()}
     for name, values in raw.enumerations.items():
         if len(set(values)) != len(values) or not values:
@@ -125,11 +127,26 @@ class _Builder:
             commands={command.path: command for machine in objects for command in machine.commands.values()},
             conditions=conditions,
             sources={name: self._source(name) for name in self.raw.sources},
+            translations=load_translations(self.yaml.path, self._vocabulary),
             _by_path={variable.path: variable for variable in self.variables},
             _machine_by_path={machine.path: machine for machine in objects},
             _children={path: tuple(below) for path, below in children.items()},
             _condition_by_path={condition.path: condition for condition in conditions},
         )
+
+    def _vocabulary(self) -> Vocabulary:
+        """Return what there is to translate."""
+        raw, found = self.raw, Vocabulary()
+        found.add_types((*self.types.values(), *diagnostics.TYPES.values()), self.enumerations.values())
+        found.add_object(raw.plant.name, {None: raw.plant.name}, (raw.plant.description,))
+        for name in (diagnostics.OBJECT, *raw.sources, *diagnostics.GATEWAYS, diagnostics.ALARMS):
+            found.add_object(name, {None: name}, ())
+        for key, section in raw.objects.items():
+            names = {number: name for name, number in self._expand(key, self.types[section.type])}
+            nameplate = (str(section.nameplate.get(name, "")) for name in TRANSLATED_NAMEPLATE)
+            found.add_object(key, names, (section.description, *nameplate))
+            found.names.update(dict.fromkeys(section.nameplate))
+        return found
 
     @staticmethod
     def _conditions(objects: Iterable[Machine]) -> Iterator[Condition]:
@@ -232,12 +249,3 @@ def _numbered(section: ObjectSection, number: int) -> ObjectSection:
     fill = str(number)
     nameplate = {key: str(value).replace("{n}", fill) for key, value in section.nameplate.items()}
     return section.model_copy(update={"description": section.description.replace("{n}", fill), "nameplate": nameplate})
-
-
-def _readable(yaml: YamlFile, error: ValidationError) -> PlantError:
-    lines: list[str] = []
-    for fault in error.errors():
-        location = tuple(part for part in fault["loc"] if part not in {"[key]", "str", "int", "float"})
-        message = sentence(fault, "is no key that a plant file has here")
-        lines.append(str(yaml.error(location, message)))
-    return PlantError("\n".join(lines))

@@ -5,6 +5,7 @@ from collections.abc import Container, Mapping
 from typing import Any, TypeVar
 
 from address_space.alarms import build_alarm
+from address_space.emergency_stop import LATCH, stop_commands
 from address_space.errors import did_you_mean
 from address_space.expressions import Expression, ExpressionError, parse
 from address_space.model import (
@@ -45,15 +46,6 @@ _INTEGER_RANGES = {
 
 _NAMEPLATE = "Identification"
 
-_LATCH = (
-    VariableDeclaration("EmergencyStopActive", BuiltinType.Boolean, "The emergency stop is latched", Feed.SERVER),
-    VariableDeclaration("EmergencyStopReason", BuiltinType.String, "Why it was stopped: the first cause", Feed.SERVER),
-    VariableDeclaration("EmergencyStopBy", BuiltinType.String, "Who stopped it first", Feed.SERVER),
-    VariableDeclaration("EmergencyStopOrigin", BuiltinType.String, "From where it was stopped first", Feed.SERVER),
-    VariableDeclaration("EmergencyStopTime", BuiltinType.DateTime, "When it was stopped first", Feed.SERVER),
-)
-"""What every machine with an emergency stop shows of its latch."""
-
 
 class _TypeBuilder:
     def __init__(self, name: str, section: TypeSection, enums: Mapping[str, Enumeration], yaml: YamlFile) -> None:
@@ -66,7 +58,7 @@ class _TypeBuilder:
         for name, variable in section.variables.items():
             self.variables[name] = self._variable(name, variable)
         if section.emergency_stop is not None:
-            for latch in _LATCH:
+            for latch in LATCH:
                 self._free(latch.name, (*self.at, "variables", latch.name))
                 self.variables[latch.name] = latch
         self._check_nameplate()
@@ -75,7 +67,7 @@ class _TypeBuilder:
         stop = None
         if section.emergency_stop is not None:
             stop = self._emergency_stop(section.emergency_stop)
-            for declaration in _stop_commands(stop):
+            for declaration in stop_commands(stop):
                 if declaration.name in commands:
                     location = (*self.at, "commands", declaration.name)
                     raise self.yaml.error(location, "is declared by emergency_stop already")
@@ -287,23 +279,3 @@ class _TypeBuilder:
 def build_type(name: str, section: TypeSection, enums: Mapping[str, Enumeration], yaml: YamlFile) -> MachineType:
     """Resolve one type; raises PlantError."""
     return _TypeBuilder(name, section, enums, yaml).build()
-
-
-def _stop_commands(stop: EmergencyStopDeclaration) -> tuple[CommandDeclaration, CommandDeclaration]:
-    reason = Argument("Reason", BuiltinType.String, "Why it is stopped; kept with the first cause")
-    confirmation = Argument(
-        "Confirmation",
-        BuiltinType.String,
-        "Empty to ask for a reset; then the code that this gave, to confirm it",
-    )
-    code = Argument("Confirmation", BuiltinType.String, "The code that confirms the reset; empty once it is done")
-    return (
-        CommandDeclaration("EmergencyStop", "Stop now and stay stopped until reset", stop.role, (reason,)),
-        CommandDeclaration(
-            "ResetEmergencyStop",
-            "Release the emergency stop, in two calls: ask, then confirm",
-            stop.reset_role,
-            (confirmation,),
-            (code,),
-        ),
-    )

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from address_space.errors import PlantError
+from address_space.errors import PlantError, sentence
 
 Location = Sequence[str | int]
 
@@ -80,6 +81,14 @@ class YamlFile:
         """Build (not raise) the error `FILE:LINE: a.b.c: message`."""
         where = f"{_dotted(location)}: " if location else ""
         return PlantError(f"{self.path}:{self.line(location)}: {where}{message}")
+
+    def faults(self, error: ValidationError, unknown: str) -> PlantError:
+        """Build (not raise) the error that says what pydantic found, a line each; `unknown` is said of unknown keys."""
+        lines: list[str] = []
+        for fault in error.errors():
+            location = tuple(part for part in fault["loc"] if part not in {"[key]", "str", "int", "float"})
+            lines.append(str(self.error(location, sentence(fault, unknown))))
+        return PlantError("\n".join(lines))
 
 
 def _dotted(location: Location) -> str:

@@ -3,7 +3,7 @@
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from asyncua import ua
@@ -18,6 +18,7 @@ from address_space.model import (
     Role,
     VariableDeclaration,
 )
+from address_space.translation import LANGUAGE
 from address_space.units import Unit
 
 NAMESPACE = 2
@@ -45,8 +46,8 @@ def qualified(name: str) -> ua.QualifiedName:
 
 
 def text(words: str) -> ua.LocalizedText:
-    """Return an English text."""
-    return ua.LocalizedText(words, "en")
+    """Return a text in the plant file's language; sessions of other languages get it in theirs (`locales`)."""
+    return ua.LocalizedText(words, LANGUAGE)
 
 
 def attribute(value: Any, variant: ua.VariantType, *, is_array: bool = False) -> AttributeValue:
@@ -90,8 +91,7 @@ def type_attributes(machine_type: MachineType) -> Attributes:
 
 def enumeration_attributes(enumeration: Enumeration) -> Attributes:
     """Return an enumeration DataType's attributes, its EnumDefinition with them (OPC 10000-3 8.48)."""
-    description = enumeration.description or f"One of {', '.join(enumeration.values)}"
-    result = base(ua.NodeClass.DataType, qualified(enumeration.name), enumeration.name, description)
+    result = base(ua.NodeClass.DataType, qualified(enumeration.name), enumeration.name, enumeration_text(enumeration))
     fields = [
         ua.EnumField(Value=value, DisplayName=text(name), Name=name) for value, name in enumerate(enumeration.values)
     ]
@@ -192,21 +192,30 @@ def arguments_value(arguments: Sequence[Argument]) -> ua.Variant:
             DataType=ua.NodeId(int(argument.type)),
             ValueRank=-1,
             ArrayDimensions=[],
-            Description=text(_describe(argument)),
+            Description=text(argument_text(argument)),
         )
         for argument in arguments
     ]
     return ua.Variant(described, ua.VariantType.ExtensionObject, is_array=True)
 
 
-def _describe(argument: Argument) -> str:
-    words = argument.description
+def argument_text(argument: Argument, say: Callable[[str], str] = str) -> str:
+    """Return an argument's description with range and choices; `say` translates what it is put together of."""
+    words = say(argument.description)
     if argument.range is not None:
-        unit = f" {argument.unit.symbol}" if argument.unit else ""
-        words += f" ({argument.range[0]:g} to {argument.range[1]:g}{unit})"
+        unit = f" {say(argument.unit.symbol)}" if argument.unit else ""
+        low, high = (f"{end:g}" for end in argument.range)
+        words += f" ({say('{0} to {1}').format(low, high)}{unit})"
     if argument.choices:
-        words += f" (one of {', '.join(argument.choices)})"
+        words += f" ({say('one of {0}').format(', '.join(argument.choices))})"
     return words
+
+
+def enumeration_text(enumeration: Enumeration, say: Callable[[str], str] = str) -> str:
+    """Return an enumeration's description; `say` translates what it is put together of."""
+    if enumeration.description:
+        return say(enumeration.description)
+    return say("One of {0}").format(", ".join(map(say, enumeration.values)))
 
 
 def role_permissions(permissions: Mapping[Role, ua.PermissionType]) -> AttributeValue:

@@ -3,8 +3,8 @@
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from asyncua import ua
 from asyncua.server.address_space import AttributeValue, NodeData
@@ -12,7 +12,24 @@ from asyncua.server.address_space import AttributeValue, NodeData
 from address_space.load import NAMEPLATE
 from address_space.model import CommandDeclaration, Machine, MachineType, Plant, VariableDeclaration
 from server.opcua import attributes as attrs
+from server.opcua import enumerations, nameplates
 from server.opcua.attributes import Attributes, node_id, qualified
+from server.opcua.nameplates import IDENTIFICATION
+from server.opcua.references import (
+    FOLDER_TYPE,
+    HAS_COMPONENT,
+    HAS_NOTIFIER,
+    HAS_PROPERTY,
+    HAS_SUBTYPE,
+    ORGANIZES,
+    modelling_rule,
+    new_node,
+    property_node,
+    property_reference,
+    reference,
+    standard,
+    type_reference,
+)
 
 if TYPE_CHECKING:
     from server.opcua.conditions.nodes import ConditionNodes
@@ -20,36 +37,7 @@ if TYPE_CHECKING:
 
 ReadValue = Callable[[ua.NodeId, ua.AttributeIds], ua.DataValue]
 
-IDENTIFICATION = "Identification"
-"""Object that carries a machine's nameplate, named as OPC 40001-1 names it."""
-
 _IDS = ua.ObjectIds
-
-
-def _id(number: int) -> ua.NodeId:
-    return ua.NodeId(number)
-
-
-HAS_COMPONENT, HAS_PROPERTY, HAS_SUBTYPE = _id(_IDS.HasComponent), _id(_IDS.HasProperty), _id(_IDS.HasSubtype)
-HAS_TYPE, HAS_RULE, HAS_NOTIFIER = _id(_IDS.HasTypeDefinition), _id(_IDS.HasModellingRule), _id(_IDS.HasNotifier)
-ORGANIZES = _id(_IDS.Organizes)
-_PROPERTY_TYPE, _FOLDER_TYPE = _id(_IDS.PropertyType), _id(_IDS.FolderType)
-_NO_TYPE = ua.NodeId()
-
-
-def reference(
-    kind: ua.NodeId,
-    target: ua.NodeId,
-    node_class: ua.NodeClass,
-    name: ua.QualifiedName,
-    *,
-    type_definition: ua.NodeId = _NO_TYPE,
-    forward: bool = True,
-) -> ua.ReferenceDescription:
-    """Return one reference as Browse answers it (OPC 10000-4 7.30)."""
-    locale = "en" if target.NamespaceIndex == attrs.NAMESPACE else None  # as the target's own DisplayName
-    display = ua.LocalizedText(name.Name, locale)
-    return ua.ReferenceDescription(kind, forward, target, name, display, node_class, type_definition)
 
 
 class NodeFactory:
@@ -92,7 +80,7 @@ class NodeFactory:
         """Return a new node, or None when the plant has no such node."""
         found = self._resolve(identifier)
         if found is None:
-            return self._build_enumeration(identifier) or self._build_condition_type(identifier)
+            return enumerations.build(self._plant, identifier) or self._build_condition_type(identifier)
         prefix, machine_type, machine, rest = found
         if not rest:
             return self._build_type(machine_type) if machine is None else self._build_machine(machine)
@@ -110,7 +98,7 @@ class NodeFactory:
                 return self._build_method(prefix, command, machine)
             return self._build_arguments(prefix, command, rest[1]) if len(rest) == 2 else None
         if rest[0] == IDENTIFICATION and machine_type.nameplate:
-            return self._build_identification(prefix, machine, rest[1:])
+            return nameplates.build(prefix, machine, self._parent(prefix, machine), rest[1:])
         return None if self.conditions is None else self.conditions.build(prefix, machine_type, machine, rest)
 
     def _resolve(self, identifier: str) -> tuple[str, MachineType, Machine | None, list[str]] | None:
@@ -141,19 +129,19 @@ class NodeFactory:
                 yield f"{prefix}.{IDENTIFICATION}.{key}"
 
     def _build_machine(self, machine: Machine) -> NodeData:
-        data = _node(machine.path, attrs.object_attributes(machine))
-        data.references.append(_type_reference(node_id(machine.type.name), machine.type.name, ua.NodeClass.ObjectType))
+        data = new_node(machine.path, attrs.object_attributes(machine))
+        data.references.append(type_reference(node_id(machine.type.name), machine.type.name, ua.NodeClass.ObjectType))
         root = self._plant.root
         if machine is root:
             folder = ua.QualifiedName("Objects", 0)
             data.references.append(
-                reference(ORGANIZES, _id(_IDS.ObjectsFolder), ua.NodeClass.Object, folder,
-                          type_definition=_FOLDER_TYPE, forward=False)
+                reference(ORGANIZES, standard(_IDS.ObjectsFolder), ua.NodeClass.Object, folder,
+                          type_definition=FOLDER_TYPE, forward=False)
             )  # fmt: skip
             server = ua.QualifiedName("Server", 0)
             data.references.append(
-                reference(HAS_NOTIFIER, _id(_IDS.Server), ua.NodeClass.Object, server,
-                          type_definition=_id(_IDS.ServerType), forward=False)
+                reference(HAS_NOTIFIER, standard(_IDS.Server), ua.NodeClass.Object, server,
+                          type_definition=standard(_IDS.ServerType), forward=False)
             )  # fmt: skip
         else:
             data.references += self._machine_references(self._plant.parent(machine) or root, forward=False)
@@ -189,14 +177,14 @@ class NodeFactory:
         if machine_type.nameplate:
             name = qualified(IDENTIFICATION)
             target = node_id(f"{prefix}.{IDENTIFICATION}")
-            result.append(reference(HAS_COMPONENT, target, ua.NodeClass.Object, name, type_definition=_FOLDER_TYPE))
+            result.append(reference(HAS_COMPONENT, target, ua.NodeClass.Object, name, type_definition=FOLDER_TYPE))
         return result
 
     def _build_type(self, machine_type: MachineType) -> NodeData:
-        data = _node(machine_type.name, attrs.type_attributes(machine_type))
+        data = new_node(machine_type.name, attrs.type_attributes(machine_type))
         parent = ua.QualifiedName("BaseObjectType", 0)
         data.references.append(
-            reference(HAS_SUBTYPE, _id(_IDS.BaseObjectType), ua.NodeClass.ObjectType, parent, forward=False)
+            reference(HAS_SUBTYPE, standard(_IDS.BaseObjectType), ua.NodeClass.ObjectType, parent, forward=False)
         )
         data.references += self._children(machine_type.name, machine_type)
         if self.conditions is not None:
@@ -217,19 +205,19 @@ class NodeFactory:
             shared = self._variable_attributes[id(declaration)] = attrs.variable_attributes(declaration)
             if self.history is not None:
                 self.history.amend(shared, declaration)
-        data = _node(identifier, shared)
+        data = new_node(identifier, shared)
         kind = _variable_type(declaration)
-        data.references.append(_type_reference(kind, _variable_type_name(declaration), ua.NodeClass.VariableType))
+        data.references.append(type_reference(kind, _variable_type_name(declaration), ua.NodeClass.VariableType))
         data.references.append(self._parent(prefix, machine))
         for key in _variable_properties(declaration):
-            data.references.append(_property_reference(f"{identifier}.{key}", ua.QualifiedName(key, 0)))
+            data.references.append(property_reference(f"{identifier}.{key}", ua.QualifiedName(key, 0)))
         if self.history is not None and machine is not None:
             data.references += self.history.references(identifier)
         if self.conditions is not None:
             machine_type = self._plant.types[prefix] if machine is None else machine.type
             data.references += self.conditions.of_variable(prefix, machine_type, machine, declaration.name)
         if machine is None:
-            data.references.append(_modelling_rule(optional=declaration.optional))
+            data.references.append(modelling_rule(optional=declaration.optional))
             data.attributes[ua.AttributeIds.Value] = AttributeValue(ua.DataValue(ua.Variant(None)))
         else:
             value = AttributeValue(ua.DataValue())
@@ -244,9 +232,9 @@ class NodeFactory:
             return None
         name = ua.QualifiedName(key, 0)
         if key == "EURange" and declaration.range is not None:
-            values = attrs.property_attributes(name, _id(_IDS.Range), attrs.range_value(declaration.range))
+            values = attrs.property_attributes(name, standard(_IDS.Range), attrs.range_value(declaration.range))
         elif declaration.unit is not None:
-            values = attrs.property_attributes(name, _id(_IDS.EUInformation), attrs.unit_value(declaration.unit))
+            values = attrs.property_attributes(name, standard(_IDS.EUInformation), attrs.unit_value(declaration.unit))
         else:
             return None
         parent = f"{prefix}.{declaration.name}"
@@ -255,19 +243,19 @@ class NodeFactory:
             HAS_PROPERTY, node_id(parent), ua.NodeClass.Variable, qualified(declaration.name),
             type_definition=kind, forward=False,
         )  # fmt: skip
-        return _property_node(f"{parent}.{key}", values, owner, rule=machine is None)
+        return property_node(f"{parent}.{key}", values, owner, rule=machine is None)
 
     def _build_method(self, prefix: str, command: CommandDeclaration, machine: Machine | None) -> NodeData:
         identifier = f"{prefix}.{command.name}"
         shared = self._method_attributes.get(id(command))
         if shared is None:
             shared = self._method_attributes[id(command)] = attrs.method_attributes(command)
-        data = _node(identifier, shared)
+        data = new_node(identifier, shared)
         data.references.append(self._parent(prefix, machine))
         for key in _method_properties(command):
-            data.references.append(_property_reference(f"{identifier}.{key}", ua.QualifiedName(key, 0)))
+            data.references.append(property_reference(f"{identifier}.{key}", ua.QualifiedName(key, 0)))
         if machine is None:
-            data.references.append(_modelling_rule(optional=False))
+            data.references.append(modelling_rule(optional=False))
         return data
 
     def _build_arguments(self, prefix: str, command: CommandDeclaration, key: str) -> NodeData | None:
@@ -275,93 +263,13 @@ class NodeFactory:
             return None
         arguments = command.arguments if key == "InputArguments" else command.outputs
         value = attrs.arguments_value(arguments)
-        values = attrs.property_attributes(ua.QualifiedName(key, 0), _id(_IDS.Argument), value)
+        values = attrs.property_attributes(ua.QualifiedName(key, 0), standard(_IDS.Argument), value)
         parent = f"{prefix}.{command.name}"
         owner = reference(HAS_PROPERTY, node_id(parent), ua.NodeClass.Method, qualified(command.name), forward=False)
-        return _property_node(f"{parent}.{key}", values, owner, rule=prefix in self._plant.types)
-
-    def _build_identification(self, prefix: str, machine: Machine | None, rest: list[str]) -> NodeData | None:
-        identifier = f"{prefix}.{IDENTIFICATION}"
-        keys: Mapping[str, Any] = dict.fromkeys(NAMEPLATE, "") if machine is None else machine.nameplate
-        if not rest:
-            data = _node(identifier, attrs.folder_attributes(IDENTIFICATION, "Nameplate, after OPC 40001-1"))
-            data.references.append(_type_reference(_FOLDER_TYPE, "FolderType", ua.NodeClass.ObjectType, namespace=0))
-            data.references.append(self._parent(prefix, machine))
-            data.references += [_property_reference(f"{identifier}.{key}", qualified(key)) for key in keys]
-            if machine is None:
-                data.references.append(_modelling_rule(optional=False))
-            return data
-        if len(rest) != 1 or rest[0] not in keys:
-            return None
-        key = rest[0]
-        builtin, value = _nameplate_value(key, keys[key])
-        values = attrs.property_attributes(qualified(key), _id(int(builtin.value)), value)
-        owner = reference(
-            HAS_PROPERTY, node_id(identifier), ua.NodeClass.Object, qualified(IDENTIFICATION),
-            type_definition=_FOLDER_TYPE, forward=False,
-        )  # fmt: skip
-        return _property_node(f"{identifier}.{key}", values, owner, rule=machine is None, optional=True)
+        return property_node(f"{parent}.{key}", values, owner, rule=prefix in self._plant.types)
 
     def _build_condition_type(self, identifier: str) -> NodeData | None:
         return None if self.conditions is None else self.conditions.build_type(identifier)
-
-    def _build_enumeration(self, identifier: str) -> NodeData | None:
-        name, dot, key = identifier.partition(".")
-        enumeration = self._plant.enumerations.get(name)
-        if enumeration is None or (dot and key != "EnumStrings"):
-            return None
-        if not key:
-            data = _node(name, attrs.enumeration_attributes(enumeration))
-            base = ua.QualifiedName("Enumeration", 0)
-            data.references.append(
-                reference(HAS_SUBTYPE, _id(_IDS.Enumeration), ua.NodeClass.DataType, base, forward=False)
-            )
-            data.references.append(_property_reference(f"{name}.EnumStrings", ua.QualifiedName("EnumStrings", 0)))
-            return data
-        strings = [attrs.text(value) for value in enumeration.values]
-        value = ua.Variant(strings, ua.VariantType.LocalizedText, is_array=True)
-        values = attrs.property_attributes(ua.QualifiedName("EnumStrings", 0), _id(_IDS.LocalizedText), value)
-        owner = reference(HAS_PROPERTY, node_id(name), ua.NodeClass.DataType, qualified(name), forward=False)
-        return _property_node(identifier, values, owner, rule=False)
-
-
-def _node(identifier: str, shared: Attributes) -> NodeData:
-    data = NodeData(node_id(identifier))
-    data.attributes = {
-        ua.AttributeIds.NodeId: AttributeValue(ua.DataValue(ua.Variant(data.nodeid, ua.VariantType.NodeId))),
-        **shared,
-    }
-    return data
-
-
-def _property_node(
-    identifier: str, shared: Attributes, owner: ua.ReferenceDescription, *, rule: bool, optional: bool = False
-) -> NodeData:
-    data = _node(identifier, shared)
-    data.references.append(_type_reference(_PROPERTY_TYPE, "PropertyType", ua.NodeClass.VariableType, namespace=0))
-    data.references.append(owner)
-    if rule:
-        data.references.append(_modelling_rule(optional=optional))
-    return data
-
-
-def _type_reference(
-    target: ua.NodeId, name: str, node_class: ua.NodeClass, namespace: int | None = None
-) -> ua.ReferenceDescription:
-    index = target.NamespaceIndex if namespace is None else namespace
-    return reference(HAS_TYPE, target, node_class, ua.QualifiedName(name, index))
-
-
-def _property_reference(identifier: str, name: ua.QualifiedName) -> ua.ReferenceDescription:
-    return reference(HAS_PROPERTY, node_id(identifier), ua.NodeClass.Variable, name, type_definition=_PROPERTY_TYPE)
-
-
-def _modelling_rule(*, optional: bool) -> ua.ReferenceDescription:
-    number, name = (
-        (_IDS.ModellingRule_Optional, "Optional") if optional else (_IDS.ModellingRule_Mandatory, "Mandatory")
-    )
-    rule_type = _id(_IDS.ModellingRuleType)
-    return reference(HAS_RULE, _id(number), ua.NodeClass.Object, ua.QualifiedName(name, 0), type_definition=rule_type)
 
 
 def _variable_type_name(declaration: VariableDeclaration) -> str:
@@ -369,7 +277,7 @@ def _variable_type_name(declaration: VariableDeclaration) -> str:
 
 
 def _variable_type(declaration: VariableDeclaration) -> ua.NodeId:
-    return _id(_IDS.AnalogUnitRangeType if declaration.unit is not None else _IDS.BaseDataVariableType)
+    return standard(_IDS.AnalogUnitRangeType if declaration.unit is not None else _IDS.BaseDataVariableType)
 
 
 def _variable_properties(declaration: VariableDeclaration) -> tuple[str, ...]:
@@ -379,12 +287,3 @@ def _variable_properties(declaration: VariableDeclaration) -> tuple[str, ...]:
 def _method_properties(command: CommandDeclaration) -> tuple[str, ...]:
     inputs = ("InputArguments",) if command.arguments else ()
     return (*inputs, "OutputArguments") if command.outputs else inputs
-
-
-def _nameplate_value(key: str, value: str) -> tuple[ua.VariantType, ua.Variant]:
-    """Return type and value of a nameplate property as MachineIdentificationType declares it."""
-    if key in ("Manufacturer", "Model", "ComponentName"):
-        return ua.VariantType.LocalizedText, ua.Variant(attrs.text(value), ua.VariantType.LocalizedText)
-    if key == "YearOfConstruction":
-        return ua.VariantType.UInt16, ua.Variant(int(value or 0), ua.VariantType.UInt16)
-    return ua.VariantType.String, ua.Variant(value, ua.VariantType.String)

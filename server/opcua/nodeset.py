@@ -4,7 +4,7 @@
 # pyright: reportArgumentType=false
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from asyncua.server.address_space import NodeData
 
 from server import VERSION
 from server.opcua.attributes import NAMESPACE, node_id
+from server.opcua.locales import Locale
 from server.opcua.space import PlantAddressSpace
 
 _UA = "http://opcfoundation.org/UA/2011/03/UANodeSet.xsd"
@@ -26,6 +27,7 @@ _ELEMENTS = {
     ua.NodeClass.ObjectType: "UAObjectType",
     ua.NodeClass.DataType: "UADataType",
 }
+_LOCALIZED = ("DisplayName", "Description", "InverseName")
 _REQUIRED = "2022-11-01T00:00:00Z"
 _LONG_AGO = "1970-01-01T00:00:00Z"
 _XML_NAMESPACE = 1
@@ -35,7 +37,8 @@ _XML_NAMESPACE = 1
 def write_nodeset(space: PlantAddressSpace, path: Path) -> int:
     """Write every node of the plant to `path`; returns how many. Raises OSError.
 
-    Values of variables are left out, those of properties are written: they are part of the model.
+    Names and descriptions are in all languages. Values of variables are left out, those of properties are written:
+    they are part of the model, and have one language only.
     """
     ET.register_namespace("", _UA)
     ET.register_namespace("uax", _TYPES)
@@ -47,7 +50,7 @@ def write_nodeset(space: PlantAddressSpace, path: Path) -> int:
     required.attrib |= {"ModelUri": "http://opcfoundation.org/UA/", "Version": "1.05.02", "PublicationDate": _REQUIRED}
     count = 0
     for identifier in space.factory.identifiers():
-        _node(root, space[node_id(identifier)])
+        _node(root, space[node_id(identifier)], space.locales.others)
         count += 1
     ET.indent(root)
     ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
@@ -59,7 +62,8 @@ def read_nodeset(path: Path, plant: str) -> str:
 
     A file that requires the model of the namespace `plant` has it: that requirement is left out.
 
-    asyncua cannot do without the PublicationDate and Version of a RequiredModel, which are optional.
+    asyncua cannot do without the PublicationDate and Version of a RequiredModel, which are optional, and takes the
+    last of several DisplayNames where the first is that of the file's own language.
     """
     try:
         root = ET.fromstring(path.read_bytes())  # noqa: S314  the administrator's own file
@@ -73,10 +77,14 @@ def read_nodeset(path: Path, plant: str) -> str:
                 model.remove(required)
             required.attrib.setdefault("PublicationDate", _LONG_AGO)
             required.attrib.setdefault("Version", "0")
+    for element in root.iter():
+        for tag in (f"{{{_UA}}}{name}" for name in _LOCALIZED):
+            for other in element.findall(tag)[1:]:
+                element.remove(other)
     return ET.tostring(root, encoding="unicode")
 
 
-def _node(root: ET.Element, data: NodeData) -> None:
+def _node(root: ET.Element, data: NodeData, locales: Sequence[Locale]) -> None:
     node_class = ua.NodeClass(_value(data, _IDS.NodeClass))
     element = _child(root, _ELEMENTS[node_class])
     element.set("NodeId", _id(data.nodeid))
@@ -93,15 +101,15 @@ def _node(root: ET.Element, data: NodeData) -> None:
         element.set("AccessLevel", str(_value(data, _IDS.AccessLevel)))
     if node_class is ua.NodeClass.Object and _value(data, _IDS.EventNotifier):
         element.set("EventNotifier", str(_value(data, _IDS.EventNotifier)))
-    for tag, attribute in (("DisplayName", _IDS.DisplayName), ("Description", _IDS.Description)):
-        words: Any = _value(data, attribute)
-        if words.Text:
-            _child(element, tag, words.Text).set("Locale", words.Locale or "")
+    shown, described = _value(data, _IDS.DisplayName), _value(data, _IDS.Description)
+    own = name.NamespaceIndex == NAMESPACE  # names that OPC UA gives stay
+    _say(element, "DisplayName", shown, [locale.name(shown) for locale in locales if own])
+    _say(element, "Description", described, [locale.text(described) for locale in locales])
     references = _child(element, "References")
     for reference in data.references:
         _reference(references, reference)
     if node_class is ua.NodeClass.DataType:
-        _definition(element, _value(data, _IDS.DataTypeDefinition), name.Name)
+        _definition(element, _value(data, _IDS.DataTypeDefinition), name.Name, locales)
     if node_class is ua.NodeClass.Variable and data.attributes[_IDS.Value].value_callback is None:
         _variant(element, data)
 
@@ -113,11 +121,24 @@ def _reference(references: ET.Element, reference: ua.ReferenceDescription) -> No
         element.set("IsForward", "false")
 
 
-def _definition(element: ET.Element, definition: ua.EnumDefinition, name: str) -> None:
+def _say(element: ET.Element, tag: str, words: ua.LocalizedText, others: Iterable[ua.LocalizedText]) -> None:
+    """Write a text in its own language and in those that have a translation.
+
+    Its own is the first, and the last again: of several, some stacks load the first, asyncua and node-opcua the last.
+    """
+    translated = [other for other in others if other is not words]
+    for said in (words, *translated, words) if translated else (words,):
+        if said.Text:
+            _child(element, tag, said.Text).set("Locale", said.Locale or "")
+
+
+def _definition(element: ET.Element, definition: ua.EnumDefinition, name: str, locales: Sequence[Locale]) -> None:
     root = _child(element, "Definition")
     root.set("Name", f"{_XML_NAMESPACE}:{name}")
     for field in definition.Fields:
-        _child(root, "Field").attrib |= {"Name": field.Name or "", "Value": str(field.Value)}
+        child = _child(root, "Field")
+        child.attrib |= {"Name": field.Name or "", "Value": str(field.Value)}
+        _say(child, "DisplayName", field.DisplayName, [locale.name(field.DisplayName) for locale in locales])
 
 
 def _variant(element: ET.Element, data: NodeData) -> None:

@@ -13,8 +13,10 @@ from address_space.model import Plant, Variable
 from server.opcua.attributes import NAMESPACE, node_id, qualified
 from server.opcua.conditions import vision
 from server.opcua.conditions.live import Conditions
-from server.opcua.nodes import HAS_NOTIFIER, HAS_SUBTYPE, ORGANIZES, NodeFactory, reference
+from server.opcua.locales import Locales
+from server.opcua.nodes import NodeFactory
 from server.opcua.plant_nodes import PlantNodes
+from server.opcua.references import HAS_NOTIFIER, HAS_SUBTYPE, ORGANIZES, reference
 from server.store import Store, from_ticks
 
 _NAMES = (ua.AttributeIds.BrowseName, ua.AttributeIds.DisplayName)
@@ -28,9 +30,11 @@ class PlantAddressSpace(AddressSpace):
         self.plant = plant
         self.store = store
         self.factory = NodeFactory(plant, self._read_value)
+        self.locales = Locales(plant, self)
         self.conditions = Conditions(plant, self)
         self.factory.conditions = self.conditions.nodes
         self.nodes = PlantNodes(self.factory)
+        self.conditions.pictures.changed = self.nodes.forget
         self._nodes = self.nodes  # type: ignore[assignment]  # as asyncua's own shelf does
 
     def variable_of(self, nodeid: ua.NodeId) -> Variable | None:

@@ -8,7 +8,7 @@ Answers that are too large for the client are cut by continuation points, where 
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from asyncua import ua
 from asyncua.common.utils import Buffer, ServiceError
@@ -16,6 +16,7 @@ from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
 from server.opcua import view_requests
 from server.opcua.continuation import POINT_SIZE, ContinuationPoints, Rest
+from server.opcua.locales import Locale
 from server.opcua.space import PlantAddressSpace
 from server.opcua.view_answers import Answer, Answers
 from server.opcua.view_encode import failed, result
@@ -33,7 +34,22 @@ _FRAME = 28 + _COUNT.size + len(_NO_DIAGNOSTICS)
 _LEAST = 12 + POINT_SIZE
 """Bytes of a BrowseResult that only has a continuation point."""
 
-_Service = Callable[[bytes, ContinuationPoints, int], bytes]
+
+class Session(Protocol):
+    """Who browses."""
+
+    @property
+    def continuation_points(self) -> ContinuationPoints:
+        """Where the rest of answers is kept."""
+        ...
+
+    @property
+    def locale(self) -> Locale | None:
+        """The language of display names; None: the plant file's."""
+        ...
+
+
+_Service = Callable[[bytes, Session, int], bytes]
 
 
 def _type(name: str) -> bytes:
@@ -60,7 +76,7 @@ class Views:
             )
         }
 
-    def answer(self, request: Request, points: ContinuationPoints, room: int) -> bytes | None:
+    def answer(self, request: Request, session: Session, room: int) -> bytes | None:
         """Return the response, or a ServiceFault; None for a request of another service set.
 
         `room` is how many bytes the client takes in a message.
@@ -74,22 +90,24 @@ class Views:
                 cache.clear()
         response, service = found
         try:
-            body = service(request.rest, points, room)
+            body = service(request.rest, session, room)
         except MalformedError:
             return service_fault(request.handle, ua.StatusCodes.BadDecodingError)
         except ServiceError as error:
             return service_fault(request.handle, error.code)
         return response_header(response, request.handle) + body
 
-    def _browse(self, body: bytes, points: ContinuationPoints, room: int) -> bytes:
+    def _browse(self, body: bytes, session: Session, room: int) -> bytes:
         request = view_requests.browse(body)
         _check_count(request.count)
         if request.has_view:  # the address space has no views
             raise ServiceError(ua.StatusCodes.BadViewIdUnknown)
-        answers = [self._answers.find(node, rest) for node, rest in request.descriptions()]
-        return _fill(answers, request.most, points, room)
+        locale = session.locale
+        answers = [self._answers.find(node, rest, locale) for node, rest in request.descriptions()]
+        return _fill(answers, request.most, session.continuation_points, room)
 
-    def _browse_next(self, body: bytes, points: ContinuationPoints, room: int) -> bytes:
+    def _browse_next(self, body: bytes, session: Session, room: int) -> bytes:
+        points = session.continuation_points
         release, wanted = view_requests.browse_next(body)
         _check_count(len(wanted))
         before = points.snapshot()
@@ -103,13 +121,13 @@ class Views:
             points.restore(before)
             raise
 
-    def _translate(self, body: bytes, _points: ContinuationPoints, room: int) -> bytes:
+    def _translate(self, body: bytes, _session: Session, room: int) -> bytes:
         paths = _decode(ua.TranslateBrowsePathsToNodeIdsParameters, body).BrowsePaths
         _check_count(len(paths))
         results = [struct_to_binary(self._translator.translate(path)) for path in paths]
         return _fit(b"".join((_COUNT.pack(len(results)), *results, _NO_DIAGNOSTICS)), room)
 
-    def _register(self, body: bytes, _points: ContinuationPoints, room: int) -> bytes:
+    def _register(self, body: bytes, _session: Session, room: int) -> bytes:
         """NodeIds are quick as they are: each is answered with itself, unknown ones too (5.9.5.1)."""
         try:
             _check_count(len(view_requests.node_ids(body)))
@@ -117,7 +135,7 @@ class Views:
             raise ServiceError(ua.StatusCodes.BadNodeIdInvalid) from error
         return _fit(body, room)
 
-    def _unregister(self, body: bytes, _points: ContinuationPoints, _room: int) -> bytes:
+    def _unregister(self, body: bytes, _session: Session, _room: int) -> bytes:
         _check_count(len(view_requests.node_ids(body)))
         return b""
 

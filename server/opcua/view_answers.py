@@ -8,7 +8,7 @@ that node of all machines of a type whose paths have one length.
 # pyright: reportArgumentType=false
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from asyncua import ua
@@ -16,7 +16,10 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary
 
 from address_space.model import Machine
-from server.opcua.nodes import IDENTIFICATION
+from server.opcua.attributes import text
+from server.opcua.conditions.pictures import FOLDER
+from server.opcua.locales import Locale
+from server.opcua.nameplates import IDENTIFICATION
 from server.opcua.space import PlantAddressSpace
 from server.opcua.view_encode import Encoded, Place, encode, patterns, slots
 from server.opcua.view_filter import Filter, Filters, complete
@@ -90,8 +93,8 @@ class Answers:
         self._patterns.clear()
         self._results.clear()
 
-    def find(self, node: bytes, description: bytes) -> Answer | int:
-        """Return the references of a node, or a bad StatusCode.
+    def find(self, node: bytes, description: bytes, locale: Locale | None = None) -> Answer | int:
+        """Return the references of a node, with display names in that language, or a bad StatusCode.
 
         `node` is a NodeId and `description` the rest of a BrowseDescription, as on the wire.
         """
@@ -99,12 +102,12 @@ class Answers:
         if isinstance(wanted, int):
             return wanted
         if node.startswith(_PLANT_NODE):
-            answer = self._of_machine(node[_IDENTIFIER_AT:], description, wanted)
+            answer = self._of_machine(node[_IDENTIFIER_AT:], description, wanted, locale)
             if answer is not None:
                 return answer
-        return self._of_node(node, description, wanted)
+        return self._of_node(node, description, wanted, locale)
 
-    def _of_machine(self, encoded: bytes, description: bytes, wanted: Filter) -> Answer | None:
+    def _of_machine(self, encoded: bytes, description: bytes, wanted: Filter, locale: Locale | None) -> Answer | None:
         try:
             identifier = encoded.decode()
         except UnicodeDecodeError:
@@ -115,16 +118,21 @@ class Answers:
         if machine is None or not (rest or self._alike(machine)):
             return None
         path, name = machine.path.encode(), machine.name.encode()
-        key = (machine.type.name, rest, len(path), len(name), description, _particular(machine, rest))
+        key: Hashable = (machine.type.name, rest, len(path), len(name), description, _particular(machine, rest))
+        fill = slots(path, name)
+        if locale is not None:
+            shown = locale.name(text(machine.name))
+            fill[b"d"] = str(shown.Text).encode()
+            key = (key, locale, shown.Locale, len(fill[b"d"]))
         found = self._patterns.get(key)
         if found is None:
             node = self._space.factory.build(identifier)
             if node is None:
                 return None
-            chosen = wanted.chosen(node.references)
-            found = patterns(chosen, wanted.mask, Place(machine.path, machine.name))
+            chosen = _in(locale, wanted.chosen(node.references))
+            found = patterns(chosen, wanted.mask, Place(machine.path, machine.name, locale is not None))
             self._patterns.put(key, found)
-        return Answer(found, slots(path, name))
+        return Answer(found, fill)
 
     def _resolve(self, identifier: str) -> tuple[Machine | None, str]:
         """Return the innermost machine that an identifier is of, and what is left of the identifier."""
@@ -142,8 +150,8 @@ class Answers:
         plant = self._space.plant
         return machine is not plant.root and not plant.children(machine)
 
-    def _of_node(self, node: bytes, description: bytes, wanted: Filter) -> Answer | int:
-        key = (node, description)
+    def _of_node(self, node: bytes, description: bytes, wanted: Filter, locale: Locale | None) -> Answer | int:
+        key = (node, description) if locale is None else (node, description, locale)
         found = self._results.get(key)
         if found is not None:
             return Answer(found)
@@ -155,13 +163,19 @@ class Answers:
         if data is None:
             return ua.StatusCodes.BadNodeIdUnknown
         references = (complete(self._space, reference) for reference in data.references)
-        found = encode(wanted.chosen(references), wanted.mask)
+        found = encode(_in(locale, wanted.chosen(references)), wanted.mask)
         self._results.put(key, found)
         return Answer(found)
+
+
+def _in(locale: Locale | None, references: Iterable[ua.ReferenceDescription]) -> Iterable[ua.ReferenceDescription]:
+    return references if locale is None else map(locale.reference, references)
 
 
 def _particular(machine: Machine, rest: str) -> Hashable:
     """Return what references of a node depend on beside the machine's type, path and name."""
     if not rest:
         return machine.path.rpartition(".")[0]
+    if rest.partition(".")[0] == FOLDER:
+        return machine.path  # each has pictures of its own
     return tuple(machine.nameplate) if rest.startswith(IDENTIFICATION) else None

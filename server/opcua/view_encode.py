@@ -1,8 +1,9 @@
 """References as Browse answers them on the wire, and patterns from which those of alike nodes are printed.
 
 ReferenceDescription: OPC 10000-4 7.30; BrowseResult: 7.6; binary forms: OPC 10000-6 5.2. Nodes of two machines of one
-type have the same references but for the machine's path in NodeIds and its name in the reference back to it. A pattern
-is a reference's bytes with `%(p)s` for the path and `%(n)s` for the name, good for paths and names of one length each.
+type have the same references but for the machine's path in NodeIds and its names in the reference back to it. A pattern
+is a reference's bytes with `%(p)s` for the path, `%(n)s` for the name and `%(d)s` for a display name in another
+language, good for paths and names of one length each.
 """
 
 # asyncua types integers and times as classes of its own.
@@ -23,7 +24,8 @@ _NULL_NAME = b"\x00\x00\xff\xff\xff\xff"
 _NULL_TEXT = b"\x00"
 _STRING_NODE = struct.Struct("<BHi")
 _HAS_LOCALE, _HAS_TEXT = 0x01, 0x02
-_PATH, _NAME = b"%(p)s", b"%(n)s"
+_PATH, _NAME, _DISPLAY = b"%(p)s", b"%(n)s", b"%(d)s"
+_SLOTS = (_PATH, _NAME, _DISPLAY)
 _RESULT = struct.Struct("<I")
 NO_POINT = b"\xff\xff\xff\xff"
 """A null ContinuationPoint."""
@@ -37,6 +39,8 @@ class Place:
 
     path: str
     name: str
+    translated: bool = False
+    """Its display name is not its browse name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ def encode(references: Iterable[ua.ReferenceDescription], mask: int) -> Encoded:
 def patterns(references: Iterable[ua.ReferenceDescription], mask: int, place: Place) -> Encoded:
     """Return the patterns of references of a node of the machine at `place`."""
     found = tuple(
-        b"".join(part if part is _PATH or part is _NAME else part.replace(b"%", b"%%") for part in fields)
+        b"".join(part if any(part is slot for slot in _SLOTS) else part.replace(b"%", b"%%") for part in fields)
         for fields in (_fields(reference, mask, place) for reference in references)
     )
     head = struct.pack("<I4si", 0, NO_POINT, len(found)).replace(b"%", b"%%")
@@ -80,12 +84,14 @@ def patterns(references: Iterable[ua.ReferenceDescription], mask: int, place: Pl
 
 
 def slots(path: bytes, name: bytes) -> dict[bytes, bytes]:
-    """Return what fills a pattern."""
+    """Return what fills a pattern; where the display name is translated, it goes with `d`."""
     return {b"p": path, b"n": name}
 
 
 def _fields(reference: ua.ReferenceDescription, mask: int, place: Place | None) -> list[bytes]:
-    of_machine = place is not None and _identifier(reference.NodeId) == place.path
+    named = displayed = None
+    if place is not None and _identifier(reference.NodeId) == place.path:
+        named, displayed = _NAME, _DISPLAY if place.translated else _NAME
     parts = [
         nodeid_to_binary(reference.ReferenceTypeId) if mask & _MASK.ReferenceTypeId else _NULL_NODE,
         bytes([bool(mask & _MASK.IsForward and reference.IsForward)]),
@@ -93,11 +99,11 @@ def _fields(reference: ua.ReferenceDescription, mask: int, place: Place | None) 
     ]
     if mask & _MASK.BrowseName:
         name = reference.BrowseName
-        words = _name_parts(name.Name, of_machine=of_machine)
+        words = _words(name.Name, named)
         parts += [struct.pack("<H", int(name.NamespaceIndex)), *words]
     else:
         parts.append(_NULL_NAME)
-    parts += _text(reference.DisplayName, of_machine=of_machine) if mask & _MASK.DisplayName else [_NULL_TEXT]
+    parts += _text(reference.DisplayName, displayed) if mask & _MASK.DisplayName else [_NULL_TEXT]
     parts.append(struct.pack("<I", reference.NodeClass if mask & _MASK.NodeClass else 0))
     parts.append(nodeid_to_binary(reference.TypeDefinition) if mask & _MASK.TypeDefinition else _NULL_NODE)
     return parts
@@ -118,21 +124,21 @@ def _identifier(target: ua.NodeId) -> str | None:
     return target.Identifier if isinstance(target.Identifier, str) else None
 
 
-def _text(text: ua.LocalizedText, *, of_machine: bool) -> list[bytes]:
+def _text(text: ua.LocalizedText, slot: bytes | None) -> list[bytes]:
     locale, words = text.Locale, text.Text
     parts = [bytes([_HAS_LOCALE * (locale is not None) | _HAS_TEXT * (words is not None)])]
     if locale is not None:
         parts.append(_string(locale.encode()))
     if words is not None:
-        parts += _name_parts(words, of_machine=of_machine)
+        parts += _words(words, slot)
     return parts
 
 
-def _name_parts(words: str | None, *, of_machine: bool) -> list[bytes]:
+def _words(words: str | None, slot: bytes | None) -> list[bytes]:
     if words is None:
         return [NO_POINT]
     encoded = words.encode()
-    return [struct.pack("<i", len(encoded)), _NAME] if of_machine else [_string(encoded)]
+    return [_string(encoded)] if slot is None else [struct.pack("<i", len(encoded)), slot]
 
 
 def _string(encoded: bytes) -> bytes:

@@ -12,7 +12,7 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary
 
-from server.opcua.nodes import HAS_SUBTYPE, HAS_TYPE
+from server.opcua.references import HAS_SUBTYPE, HAS_TYPE
 from server.opcua.space import PlantAddressSpace
 
 _DIRECTION = struct.Struct("<I")
