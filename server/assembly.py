@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -28,6 +29,7 @@ from server.history import Historian
 from server.http import Http
 from server.metrics import Metrics
 from server.opcua.conditions import wiring as conditions
+from server.opcua.inside import InsideClient
 from server.opcua.security import Gatekeeper
 from server.opcua.server import OpcUaServer
 from server.ports import CommandError, GatewayContext, GatewayStatus, Source, SourceContext
@@ -132,10 +134,12 @@ class Plantree:
         add, limits = self.supervisor.add, self.settings.sources
         freshness = Freshness(self.plant, self.store, limits.stale_after, limits.bad_after)
         add("opcua notifications", self.opcua.run)
+        add("sessions of changed users", self.opcua.departures.run)
         add("computed variables", Computed(self.plant, self.store).run)
         add("freshness", freshness.run)
         add("emergency stop buttons", self.stops.run)
         add("alarms", self.alarms.run)
+        add("pictures of alarms", self.opcua.space.conditions.pictures.run)
         add("diagnostics", self._diagnostics.run)
         add("audit upkeep", AuditUpkeep(self.state, self.settings.audit).run)
         if self.historian is not None:
@@ -212,6 +216,7 @@ class Plantree:
                 stops=self.stops,
                 evidence=self.evidence,
                 record=self.commands.audit,
+                inside=partial(InsideClient, self.opcua.internal),
             )
             context.data_dir.mkdir(parents=True, exist_ok=True)
             parts[name] = GatewayPart(package(name) if packages is None else packages[name], context, settings)

@@ -14,6 +14,7 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.common.utils import ServiceError
+from asyncua.server.internal_session import SessionState
 from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_from_binary
 
 from server.opcua.channel import PlantChannel
@@ -89,7 +90,7 @@ class PlantConnection(PublishingConnection):
         elif request.type_id == CALL_REQUEST:
             answer = self.iserver.calls.answer(request, session.principal, session.origin)
         else:
-            answer = self.iserver.views.answer(request, session.continuation_points, self._room(session))
+            answer = self.iserver.views.answer(request, session, self._room(session))
         if answer is not None:
             self.session_last_activity = time.monotonic()
             session.touch()
@@ -112,7 +113,7 @@ class PlantConnection(PublishingConnection):
             return None
         type_id = nodeid_to_binary(ua.FourByteNodeId(typeid.Identifier))
         request = Request(type_id, requesthdr.RequestHandle, body.copy().read(len(body)))
-        answer = self.iserver.views.answer(request, session.continuation_points, self._room(session))
+        answer = self.iserver.views.answer(request, session, self._room(session))
         if answer is not None:
             self.session_last_activity = time.monotonic()
             session.touch()
@@ -148,7 +149,7 @@ class PlantConnection(PublishingConnection):
                 raise ServiceError(ua.StatusCodes.BadSecurityPolicyRejected)
             if typeid == _CREATE_SESSION:
                 await self._check_create(struct_from_binary(ua.CreateSessionParameters, body.copy()))
-            elif self.session is not None and requesthdr.AuthenticationToken != self.session.auth_token:
+            elif self.session is not None and not self._is_of_session(requesthdr):
                 raise ServiceError(ua.StatusCodes.BadSessionIdInvalid)
         if await self.serve_subscriptions(typeid, requesthdr, seqhdr, body):
             return True
@@ -166,6 +167,11 @@ class PlantConnection(PublishingConnection):
             return await super()._process_message(typeid, requesthdr, seqhdr, body)
         finally:
             activating.reset(reset)
+
+    def _is_of_session(self, header: Any) -> bool:
+        """Whether a request is of the connection's session, and the server has not ended that."""
+        session: Any = self.session
+        return header.AuthenticationToken == session.auth_token and session.state is not SessionState.Closed
 
     async def _check_create(self, parameters: ua.CreateSessionParameters) -> None:
         if self.iserver.session_count >= self._gate.max_sessions:

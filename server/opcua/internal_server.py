@@ -3,6 +3,8 @@
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false
 
+import asyncio
+import contextlib
 from typing import Any
 
 from asyncua import ua
@@ -33,6 +35,7 @@ from server.opcua.space import PlantAddressSpace
 from server.opcua.subscriptions.limits import Limits
 from server.opcua.subscriptions.service import Subscriptions
 from server.opcua.view import Views
+from server.security.principal import ANONYMOUS
 
 
 class _Authenticated(UserManager):
@@ -87,6 +90,15 @@ class PlantInternalServer(InternalServer):
         self.current_time_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime))
         self.server_status_node = Node(self.isession, ua.NodeId(ua.ObjectIds.Server_ServerStatus))
 
+    async def stop(self) -> None:
+        """End; asyncua would wait for its clock, which sleeps for a second."""
+        if self.time_task is not None:
+            self.time_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.time_task
+            self.time_task = None
+        await super().stop()
+
     async def keep_events(self, trail: AuditTrail) -> StoredEvents:
         """Have HistoryRead of events answered; there must be a historian by then (`server.opcua.history.wiring`)."""
         subscriptions = self.subscriptions
@@ -101,6 +113,12 @@ class PlantInternalServer(InternalServer):
     def session_count(self) -> int:
         """Clients' sessions that are activated."""
         return sum(session.is_activated() for session in self._external_sessions.values())
+
+    @property
+    def user_sessions(self) -> list[PlantSession]:
+        """Activated sessions that act for a user."""
+        sessions: list[Any] = list(self._external_sessions.values())
+        return [session for session in sessions if session.is_activated() and session.principal != ANONYMOUS]
 
     def session_began(self, session: PlantSession) -> None:
         """Take note of a session that was activated for the first time."""

@@ -66,9 +66,12 @@ async def small_server(folder: Path, objects: str = "  Press1: {type: PressType}
 
 
 @contextlib.asynccontextmanager
-async def session(plantree: Plantree, user: str | None = None) -> AsyncGenerator[Client]:
+async def session(
+    plantree: Plantree, user: str | None = None, locales: Sequence[str] = ("en",)
+) -> AsyncGenerator[Client]:
     """Open a session on the unencrypted endpoint; a user is made with the role of its name."""
     client = Client(f"opc.tcp://127.0.0.1:{plantree.opcua.port}/plantree", timeout=30, watchdog_intervall=30)
+    client.set_locale(locales)
     if user is not None:
         if user not in {known.name for known in plantree.users.list()}:
             await asyncio.to_thread(plantree.users.add, user, PASSWORD, [user])

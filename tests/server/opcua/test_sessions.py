@@ -1,7 +1,7 @@
 """Sessions: tokens that cannot be guessed or borrowed, and a connection that is not held up by a slow command."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ from asyncua.ua import uaerrors
 from opcua_rig import PASSWORD, nid, read, session, small_server
 
 from server.assembly import Plantree
+from server.security.database import UsersError
+from server.security.users import Users
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -106,3 +108,47 @@ async def test_a_chunk_larger_than_the_buffer_is_hung_up_on(plantree: Plantree) 
     assert answer.startswith(b"ERRF")
     assert ua.StatusCodes.BadTcpMessageTooLarge.to_bytes(4, "little") in answer
     writer.close()
+
+
+async def _read_on(client: Client) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            await read(client, ITEM)
+
+
+def _removed(users: Users) -> None:
+    users.remove("engineer")
+
+
+def _other_password(users: Users) -> None:
+    users.add("engineer", "another one", ["engineer"], replace=True)
+
+
+def _other_role(users: Users) -> None:
+    users.add("engineer", PASSWORD, ["observer"], replace=True)
+
+
+@pytest.mark.parametrize("change", [_removed, _other_password, _other_role])
+async def test_a_changed_user_s_sessions_end(plantree: Plantree, change: Callable[[Users], None]) -> None:
+    plantree.users.add("engineer", PASSWORD, ["engineer"], replace=True)
+    beside = Users(plantree.settings.data_dir / "users.sqlite", plantree.settings.certs_dir / "users")
+    try:
+        async with session(plantree, "operator") as other, session(plantree, "engineer") as client:
+            await plantree.opcua.departures.look()
+            assert (await read(client, ITEM))[0].StatusCode.is_good()
+            await asyncio.to_thread(change, beside)  # as `users` on the command line does, in a process of its own
+            with pytest.raises(uaerrors.BadSessionIdInvalid):
+                await _read_on(client)
+            assert (await read(other, ITEM))[0].StatusCode.is_good()
+    finally:
+        beside.close()
+
+
+async def test_who_cannot_be_looked_up_stays(plantree: Plantree, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_name: str) -> None:
+        raise UsersError("the disk is gone")
+
+    async with session(plantree, "operator") as client:
+        monkeypatch.setattr(plantree.users, "standing", broken)
+        await plantree.opcua.departures.look()
+        assert (await read(client, ITEM))[0].StatusCode.is_good()
