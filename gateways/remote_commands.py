@@ -117,6 +117,11 @@ class RemoteIdentities:
         """Return the user that this gateway acts as; no other is known here."""
         return authenticated(name, frozenset()) if name == self._peer.user else None
 
+    def standing(self, name: str) -> tuple[Principal, str] | None:
+        """Return the same; whether it has changed, the server alone can tell."""
+        found = self.named(name)
+        return None if found is None else (found, "")
+
 
 def _raise(error: Exception) -> NoReturn:
     """Say a failed request as a CommandError."""

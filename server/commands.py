@@ -215,11 +215,18 @@ class Commands:
             raise CommandError(quality.BAD_TIMEOUT, message) from None
 
     async def audit(
-        self, principal: Principal, origin: str, action: str, arguments: Sequence[Any], fault: CommandError | None
+        self,
+        principal: Principal,
+        origin: str,
+        action: str,
+        arguments: Sequence[Any],
+        fault: CommandError | None,
+        kind: AuditKind | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         """Log and record what was done, or refused; returns once the record is on the disk."""
         self._tell(principal, origin, action, fault)
-        await self._keep([record_of(principal, origin, action, arguments, fault)])
+        await self._keep([record_of(principal, origin, action, arguments, fault, kind, details)])
 
     def report(self, record: AuditRecord) -> None:
         """Put a record onto the audit trail without waiting for the disk."""

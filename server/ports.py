@@ -1,6 +1,6 @@
 """The few interfaces between the server and what is around it: sources, gateways, and the errors of commands."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -10,10 +10,12 @@ from server.security.principal import Principal
 
 if TYPE_CHECKING:
     from server.alarms.ports import AlarmPort
+    from server.audit import AuditKind
     from server.audit_trail import AuditTrail
     from server.emergency_stop import EmergencyStops
     from server.evidence import EvidenceRegister
     from server.history import Historian
+    from server.opcua.inside import Inside
     from server.security.trust import TrustList
     from server.store import Store
 
@@ -106,6 +108,27 @@ class Identities(Protocol):
         """Return a user by name alone: for credentials that the gateway's configuration maps to it."""
         ...
 
+    def standing(self, name: str) -> tuple[Principal, str] | None:
+        """Return a user by name, and a text that is another once the password or the roles have changed."""
+        ...
+
+
+class Recorder(Protocol):
+    """Puts what is no command onto the audit trail: who, from where, what, with what, and what went wrong."""
+
+    async def __call__(
+        self,
+        principal: Principal,
+        origin: str,
+        action: str,
+        arguments: Sequence[Any],
+        fault: CommandError | None,
+        kind: "AuditKind | None" = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Return once the record is on the disk; `kind` is by default what the action's name says."""
+        ...
+
 
 @dataclass(slots=True)
 class GatewayStatus:
@@ -147,11 +170,10 @@ class GatewayContext:
     trust: "TrustList | None" = None
     stops: "EmergencyStops | None" = None
     evidence: "EvidenceRegister | None" = None
-    record: "Callable[[Principal, str, str, Sequence[Any], CommandError | None], Awaitable[None]] | None" = None
-    """Puts what is no command onto the audit trail: who, from where, what, with what, and what went wrong.
-
-    Of these, too, a gateway that runs alone has none.
-    """
+    inside: "Inside | None" = None
+    """The address space as a client would see it."""
+    record: Recorder | None = None
+    """Of these, too, a gateway that runs alone has none."""
 
 
 class Gateway(Protocol):

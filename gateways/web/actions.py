@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from address_space.model import Command, Condition, Machine, Variable
+from address_space.model import LIMITS, Command, Condition, Machine, Variable
 from gateways.web.mapping import argument_values, by_machine, stored_value
 from server import quality
 from server.alarms.ports import AlarmPort
+from server.evidence import Evidence
 from server.ports import CommandError, GatewayContext, Put
 from server.security.principal import Principal
 
@@ -147,6 +148,32 @@ class Actions:
     async def set_limit(self, path: str, name: str, value: float, caller: Caller) -> None:
         """Change a limit (`high_high`, `high`, `low`, `low_low`), and keep it."""
         await self._alarms.set_limit(self.condition(path), name, value, caller.principal, caller.origin)
+
+    async def set_limits(self, path: str, values: Mapping[str, float], caller: Caller) -> None:
+        """Change several limits of a condition; where their order would be wrong, none is changed."""
+        condition, before = self.condition(path), dict(self._alarms.limits(self.condition(path)))
+        if unknown := sorted(set(values) - set(before)):
+            raise CommandError(quality.BAD_NOT_FOUND, f"{path} has no limit {unknown[0]}")
+        wanted = before | dict(values)
+        order = [wanted[name] for name in reversed(LIMITS) if name in wanted]
+        if order != sorted(set(order)):
+            raise CommandError(
+                quality.BAD_OUT_OF_RANGE, f"limits rise: {' < '.join(it for it in reversed(LIMITS) if it in wanted)}"
+            )
+        # In an order in which no limit meets another on the way: upwards the highest goes first.
+        upwards = [name for name in LIMITS if name in wanted and wanted[name] > before[name]]
+        downwards = [name for name in reversed(LIMITS) if name in wanted and wanted[name] < before[name]]
+        for name in (*upwards, *downwards):
+            await self._alarms.set_limit(condition, name, wanted[name], caller.principal, caller.origin)
+
+    async def report_picture(self, evidence: Evidence, comment: str | None, caller: Caller) -> None:
+        """Report that the alarm which a picture was taken of was none; it may be one of the past."""
+        raised = await self._alarms.event_with(evidence.id)
+        if raised is None:
+            raise CommandError(quality.BAD_NOT_FOUND, f"no alarm of the picture {evidence.id} is kept (any more)")
+        await self._alarms.report_false_alarm(
+            raised.condition, raised.event_id, comment, caller.principal, caller.origin
+        )
 
     @property
     def _alarms(self) -> AlarmPort:

@@ -12,6 +12,7 @@ from gateways.web.actions import Actions
 from gateways.web.app import make_app
 from gateways.web.frames import Protocol
 from gateways.web.live import Live
+from gateways.web.logins import Logins
 from gateways.web.ports import Web
 from gateways.web.reading import Reading
 from gateways.web.sessions import Sessions
@@ -42,7 +43,7 @@ class WebGateway:
         self.web = Web(
             context=context,
             settings=settings,
-            sessions=Sessions(context.identities, settings),
+            sessions=Sessions(context.identities, settings, Logins(context.record)),
             tokens=Tokens(context.data_dir / "tokens.sqlite"),
             live=Live(context, settings.max_pages),
             actions=Actions(context),
@@ -61,7 +62,13 @@ class WebGateway:
         listener = await self._listener()
         self.port = int(listener.getsockname()[1])
         server = _Server(self._config(app))
-        tasks = [asyncio.create_task(server.serve([listener])), asyncio.create_task(self.web.live.run())]
+        web = self.web
+        beside = (
+            web.live.run(),
+            web.sessions.look_after(),
+            web.tokens.look_after(web.sessions.known, web.sessions.logins),
+        )
+        tasks = [asyncio.create_task(it) for it in (server.serve([listener]), *beside)]
         try:
             status = self._context.status
             status.connected, status.last_error = True, ""
@@ -71,8 +78,7 @@ class WebGateway:
                 ended.result()
             raise RuntimeError("the HTTP server ended by itself")
         finally:
-            self.web.sessions.end_all()
-            await _end(server, *tasks)
+            await asyncio.gather(web.sessions.end_all(), _end(server, *tasks))
             listener.close()
 
     async def _listener(self) -> socket.socket:
@@ -128,11 +134,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _end(server: _Server, serving: "asyncio.Task[None]", live: "asyncio.Task[None]") -> None:
+async def _end(server: _Server, serving: "asyncio.Task[None]", *beside: "asyncio.Task[None]") -> None:
     """Stop listening, let requests end for a second, then close every connection."""
-    live.cancel()
+    for task in beside:
+        task.cancel()
     server.should_exit = True
-    await asyncio.gather(serving, live, return_exceptions=True)
+    await asyncio.gather(serving, *beside, return_exceptions=True)
     for connection in list(server.server_state.connections):
         connection.transport.abort()
     left = list(server.server_state.tasks)

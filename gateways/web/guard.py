@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from gateways.web.ports import CSRF_HEADER, SCOPE_CALLER, SCOPE_SESSION, SCOPE_WEB, SignedOut, Web
 from gateways.web.problems import problem
-from gateways.web.sessions import Sessions, WebSession
+from gateways.web.sessions import Buckets, Sessions, WebSession
 from gateways.web.tokens import Token, Tokens
 from server.security.database import UsersError
 from server.security.principal import Principal
@@ -57,7 +57,8 @@ class TokenCaller:
     @property
     def principal(self) -> Principal:
         """Who it is, with the roles of now; raises SignedOut."""
-        found = self._known(self.token.name) if self._tokens.find(self._secret) is not None else None
+        token = self._tokens.find(self._secret)
+        found = None if token is None else self._known.still(token.name, token.stamp)
         if found is None:
             raise SignedOut(self.token.name)
         return found
@@ -76,6 +77,8 @@ class Guard:
         self._web = web
         self._tokens = tokens
         self._sessions: Sessions = web.sessions
+        self._strangers = Buckets(web.settings.logins_per_minute)
+        """By address: how many unknown tokens of it are put onto the audit trail."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or answer it."""
@@ -88,6 +91,8 @@ class Guard:
             caller = self._caller(connection)
         except UsersError as error:
             refusal = problem(503, f"users cannot be read: {error}")
+        if caller is None and refusal is None and _bearer(connection) is not None:
+            await self._audit_stranger(peer_of(connection))
         scope[SCOPE_WEB] = self._web
         scope[SCOPE_CALLER] = caller
         scope[SCOPE_SESSION] = caller if isinstance(caller, WebSession) else None
@@ -104,14 +109,19 @@ class Guard:
             return
         await self._app(scope, _bounded(receive), send)
 
+    async def _audit_stranger(self, peer: str) -> None:
+        """Record a token that there is not; so often from one address, not as often as somebody may try."""
+        if not self._strangers.take(peer):
+            await self._sessions.logins.unknown_token(f"rest {peer}")
+
     def _caller(self, connection: HTTPConnection) -> WebSession | TokenCaller | None:
-        kind, _, secret = connection.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer":
-            token = self._tokens.find(secret.strip())
+        secret = _bearer(connection)
+        if secret is not None:
+            token = self._tokens.find(secret)
             if token is None:
                 return None
-            caller = TokenCaller(token, self._tokens, self._sessions, secret.strip(), peer_of(connection))
-            return caller if self._sessions.known(token.name) is not None else None
+            caller = TokenCaller(token, self._tokens, self._sessions, secret, peer_of(connection))
+            return caller if self._sessions.known.still(token.name, token.stamp) is not None else None
         cookie = connection.cookies.get(self._sessions.cookie)
         return None if cookie is None else self._sessions.find(cookie)
 
@@ -152,6 +162,12 @@ class Guard:
 def peer_of(connection: HTTPConnection) -> str:
     """Return the address that a request comes from."""
     return connection.client.host if connection.client is not None else "local"
+
+
+def _bearer(connection: HTTPConnection) -> str | None:
+    """Return the token that a request comes with (RFC 6750 2.1)."""
+    kind, _, secret = connection.headers.get("authorization", "").partition(" ")
+    return secret.strip() if kind.lower() == "bearer" else None
 
 
 def _same_origin(headers: Headers, *, needed: bool) -> bool:

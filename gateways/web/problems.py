@@ -29,6 +29,7 @@ _HTTP: dict[int, HTTPStatus] = {
     quality.BAD_NOT_FOUND: HTTPStatus.NOT_FOUND,
     quality.BAD_METHOD_INVALID: HTTPStatus.NOT_FOUND,
     StatusCodes.BadNodeIdUnknown: HTTPStatus.NOT_FOUND,
+    StatusCodes.BadNodeIdInvalid: HTTPStatus.NOT_FOUND,
     quality.BAD_OUT_OF_RANGE: HTTPStatus.UNPROCESSABLE_ENTITY,
     quality.BAD_TYPE_MISMATCH: HTTPStatus.UNPROCESSABLE_ENTITY,
     quality.BAD_INVALID_ARGUMENT: HTTPStatus.UNPROCESSABLE_ENTITY,

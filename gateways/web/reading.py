@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from address_space.model import Machine, Role, Variable
+from address_space.model import AlarmKind, Machine, Role, Variable
 from gateways.web import mapping
+from gateways.web.events import alarm_form, audit_form
 from gateways.web.history import aggregated
 from gateways.web.mapping import Json
 from server import quality
 from server.alarms.ports import AlarmPort
+from server.audit_trail import Key, key
 from server.evidence import Evidence
 from server.history import Historian, HistoryError, ReadRequest
 from server.opcua.history.policy import HistoryPolicy
@@ -124,7 +126,7 @@ class Reading:
         found = sorted(
             found, key=lambda it: (it.suppressed_or_shelved, it.acked, not it.active, -it.severity, -it.time)
         )
-        return [mapping.alarm_form(it, port.limits(it.condition), now) for it in found]
+        return [alarm_form(it, port.limits(it.condition), now) for it in found]
 
     def alarm(self, path: str) -> Json:
         """Return one condition with its branches."""
@@ -133,27 +135,27 @@ class Reading:
             raise CommandError(quality.BAD_NOT_FOUND, f"there is no condition {path}")
         port, now = self._alarms, time.monotonic()
         limits = port.limits(condition)
-        branches = [mapping.alarm_form(it, limits, now) for it in port.branches(condition)]
-        return {**mapping.alarm_form(port.state(condition), limits, now), "branches": branches}
+        branches = [alarm_form(it, limits, now) for it in port.branches(condition)]
+        return {**alarm_form(port.state(condition), limits, now), "branches": branches}
 
     async def alarm_events(self, start: int, end: int, limit: int) -> list[Json]:
         """Return transitions of conditions with start <= time < end (ticks), oldest first."""
         now = time.monotonic()
         found = await self._alarms.history(start, end, limit)
-        return [mapping.alarm_form(it, {}, now) for it in found]
+        return [alarm_form(it, {}, now) for it in found]
 
     async def audit(
-        self, start: int, end: int, limit: int, principal: Principal, *, newest_first: bool = True
-    ) -> list[Json]:
-        """Return the audit trail with start <= time < end (ticks); for a Supervisor or SecurityAdmin."""
+        self, span: tuple[int, int], limit: int, principal: Principal, *, newest_first: bool, after: Key | None
+    ) -> tuple[list[Json], Key | None]:
+        """Return the audit trail with start <= time < end (ticks), and where to go on; for those who may audit."""
         if not any(principal.has(role) for role in AUDITORS):
             roles = " or ".join(AUDITORS)
             raise CommandError(quality.BAD_USER_ACCESS_DENIED, f"the audit trail needs the role {roles}")
         trail = self._context.audit
         if trail is None:
             raise CommandError(quality.BAD_NOT_SUPPORTED, "there is no audit trail here")
-        found = await asyncio.to_thread(trail.read, start, end, limit, newest_first=newest_first)
-        return [mapping.audit_form(it) for it in found]
+        found = await asyncio.to_thread(trail.read, *span, limit, newest_first=newest_first, after=after)
+        return [audit_form(it) for it in found], key(found[-1]) if len(found) == limit else None
 
     def evidence(self, principal: Principal) -> list[str]:
         """Return the ids of all pictures of alarms, newest first."""
@@ -167,6 +169,12 @@ class Reading:
         if found is None:
             raise CommandError(quality.BAD_NOT_FOUND, f"there is no picture {id_} (any more)")
         return found
+
+    def acknowledge_role(self, evidence: Evidence) -> Role | None:
+        """Return the role that has a say about the alarms of a picture; None for a rule that the plant has no more."""
+        path = f"{evidence.camera}.{evidence.rule}"
+        found = (it for it in self._plant.conditions if it.declaration.kind is AlarmKind.VISION)
+        return next((it.declaration.acknowledge_role for it in found if it.input and it.input.path == path), None)
 
     async def picture(self, id_: str, principal: Principal, *, clean: bool) -> bytes:
         """Return a JPEG, with boxes or clean."""

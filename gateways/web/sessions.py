@@ -1,12 +1,16 @@
 """Who is logged in by cookie: sessions in memory, which end with the server; and how often something may be tried."""
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple
 
+from gateways.web.logins import Logins, Why
 from gateways.web.ports import SignedOut
 from gateways.web.settings import WebSettings
 from server import logs
@@ -18,25 +22,35 @@ log = logs.get(__name__)
 
 _FRESH_S = 2.0
 """How long what the users' database has said of a name is believed."""
+_LOOK_S = 1.0
+"""How often logins are looked at, whether they have ended."""
 _MOST_SESSIONS = 10_000
 _MOST_BUCKETS = 10_000
 
 
+class Standing(NamedTuple):
+    """Who somebody is, and what is another text once the password or the roles have changed."""
+
+    principal: Principal
+    stamp: str
+
+
 class Known:
-    """Who a name is now, asked at most every two seconds: a user removed or given other roles is so everywhere."""
+    """Who a name is now, asked at most every two seconds: what another process changes in the users is seen."""
 
     def __init__(self, identities: Identities, clock: Callable[[], float] = time.monotonic) -> None:
         self._identities = identities
         self._clock = clock
-        self._found: OrderedDict[str, tuple[float, Principal | None]] = OrderedDict()
+        self._found: OrderedDict[str, tuple[float, Standing | None]] = OrderedDict()
 
-    def __call__(self, name: str) -> Principal | None:
+    def __call__(self, name: str) -> Standing | None:
         """Return the user; None when there is none any more. Raises UsersError for one not known before."""
         now = self._clock()
         found = self._found.get(name)
         if found is None or now - found[0] > _FRESH_S:
             try:
-                found = self._found[name] = (now, self._identities.named(name))
+                given = self._identities.standing(name)
+                found = self._found[name] = (now, None if given is None else Standing(*given))
             except UsersError as error:
                 if found is None:
                     raise
@@ -46,9 +60,15 @@ class Known:
                 self._found.popitem(last=False)
         return found[1]
 
-    def forget(self, name: str) -> None:
-        """Ask anew the next time."""
+    def still(self, name: str, stamp: str) -> Principal | None:
+        """Return the user; None when password or roles are no longer those of the stamp."""
+        found = self(name)
+        return found.principal if found is not None and found.stamp == stamp else None
+
+    def anew(self, name: str) -> Standing | None:
+        """Ask now."""
         self._found.pop(name, None)
+        return self(name)
 
 
 class Buckets:
@@ -74,11 +94,14 @@ class Buckets:
 class WebSession:
     """A login by cookie; `gateways.web.ports.Session` says what its parts are for."""
 
-    def __init__(self, name: str, peer: str, language: str, sessions: "Sessions") -> None:
-        self.name = name
+    def __init__(self, holder: Standing, peer: str, language: str, sessions: "Sessions") -> None:
+        self.name = holder.principal.name
         self.peer = peer
         self.language = language
         self.csrf = secrets.token_urlsafe(24)
+        self.id = f"ns=1;g={uuid.uuid4()}"
+        """The SessionId that audit events show."""
+        self._stamp = holder.stamp
         self._sessions = sessions
         self._ended = False
         self._began = self._seen = sessions.now()
@@ -86,15 +109,18 @@ class WebSession:
     @property
     def alive(self) -> bool:
         """Whether it still holds."""
-        if self._ended or self._sessions.known(self.name) is None:
-            return False
+        return not self._ended and not self.is_over and self._sessions.known.still(self.name, self._stamp) is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has not been used for too long, or has lasted too long."""
         now, settings = self._sessions.now(), self._sessions.settings
-        return now - self._seen <= settings.session_timeout and now - self._began <= settings.session_lifetime
+        return now - self._seen > settings.session_timeout or now - self._began > settings.session_lifetime
 
     @property
     def principal(self) -> Principal:
-        """Who it is, with the roles of now; raises SignedOut."""
-        found = self._sessions.known(self.name) if self.alive else None
+        """Who it is; raises SignedOut."""
+        found = self._sessions.known.still(self.name, self._stamp) if self.alive else None
         if found is None:
             raise SignedOut(self.name)
         return found
@@ -126,9 +152,14 @@ class Sessions:
     """All logins by cookie. What a cookie holds is kept as its hash: who reads memory cannot use it."""
 
     def __init__(
-        self, identities: Identities, settings: WebSettings, clock: Callable[[], float] = time.monotonic
+        self,
+        identities: Identities,
+        settings: WebSettings,
+        logins: Logins | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
+        self.logins = logins or Logins(None)
         self.now = clock
         self.known = Known(identities, clock)
         self.attempts = Buckets(settings.logins_per_minute, clock)
@@ -146,49 +177,59 @@ class Sessions:
         """The cookie's name; with TLS browsers see to it that nobody else sets it (RFC 6265bis 4.1.3.2)."""
         return "__Host-plantree" if self.settings.tls else "plantree"
 
-    async def log_in(self, name: str, password: str, peer: str, language: str) -> tuple[str, WebSession] | None:
-        """Return what the cookie holds, and the session; None for a wrong name or password."""
-        principal = await self.check(name, password, peer)
-        if principal is None:
-            return None
-        self._forget_ended()
+    async def open(self, holder: Standing, peer: str, language: str) -> tuple[str, WebSession]:
+        """Return what the cookie holds, and the session of somebody whose password was checked."""
         secret = secrets.token_urlsafe(32)
-        session = WebSession(principal.name, peer, language, self)
+        session = WebSession(holder, peer, language, self)
         self._open[_hash(secret)] = session
         while len(self._open) > _MOST_SESSIONS:
-            self._open.popitem(last=False)[1].end()
+            await self.close(next(iter(self._open.values())), "Terminated")
+        await self.logins.opened(holder.principal, session.origin, session.id)
         return secret, session
 
-    async def check(self, name: str, password: str, peer: str) -> Principal | None:
+    async def check(self, name: str, password: str, peer: str) -> Standing | None:
         """Return who has this password; None for nobody, and for a user who cannot be asked for again by name."""
-        principal = await self._identities.authenticate(name, password, peer)
-        if principal is None:
-            return None
-        self.known.forget(principal.name)
-        return self.known(principal.name)
+        for _ in range(2):  # the password may change while it is checked
+            before = self.known.anew(name)
+            if await self._identities.authenticate(name, password, peer) is None:
+                return None
+            found = self.known.anew(name)
+            if found == before:
+                return found
+        return None
+
+    async def close(self, session: WebSession, why: Why) -> None:
+        """End a login, and record why."""
+        session.end()
+        for key in [key for key, it in self._open.items() if it is session]:
+            del self._open[key]
+            await self.logins.closed(Principal(session.name, frozenset()), session.origin, session.id, why)
+
+    async def look_after(self) -> None:
+        """End logins that nobody uses any more, and those whose user has changed; until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            for session in list(self._open.values()):
+                try:
+                    if not session.alive:
+                        await self.close(session, "Timeout" if session.is_over else "Terminated")
+                except UsersError as error:
+                    log.error("users cannot be read", user=session.name, error=str(error))
 
     def find(self, secret: str) -> WebSession | None:
         """Return the session of a cookie, None when it has ended."""
-        key = _hash(secret)
-        session = self._open.get(key)
+        session = self._open.get(_hash(secret))
         if session is None:
             return None
         if not session.alive:
-            del self._open[key]
-            session.end()
             return None
         session.touch()
         return session
 
-    def end_all(self) -> None:
-        """End all of them."""
-        for session in self._open.values():
-            session.end()
-        self._open.clear()
-
-    def _forget_ended(self) -> None:
-        for key in [key for key, session in self._open.items() if not session.alive]:
-            self._open.pop(key).end()
+    async def end_all(self) -> None:
+        """End all of them: the server stops."""
+        for session in list(self._open.values()):
+            await self.close(session, "Terminated")
 
 
 def _hash(secret: str) -> bytes:

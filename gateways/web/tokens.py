@@ -9,15 +9,27 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateways.web.logins import Logins
+from gateways.web.sessions import Known, Standing
+from server import logs
+from server.security.database import UsersError
+from server.security.principal import Principal
+
+log = logs.get(__name__)
+
 _PREFIX = "plantree_"
 """So that a search for leaked secrets finds one."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tokens (
     id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, name TEXT NOT NULL, note TEXT NOT NULL,
-    created REAL NOT NULL, expires REAL NOT NULL
+    created REAL NOT NULL, expires REAL NOT NULL, stamp TEXT NOT NULL DEFAULT ''
 )
 """
-_COLUMNS = "id, hash, name, note, created, expires"
+_STAMP = "ALTER TABLE tokens ADD COLUMN stamp TEXT NOT NULL DEFAULT ''"
+"""For a table of an earlier version, whose tokens have to be made anew."""
+_COLUMNS = "id, hash, name, note, created, expires, stamp"
+_LOOK_S = 1.0
+"""How often tokens are looked at, whether they have ended."""
 MOST_OF_ONE = 100
 
 
@@ -27,7 +39,10 @@ class TooManyTokens(Exception):  # noqa: N818 - it reads as what happened
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token without its secret; times in seconds since 1970."""
+    """A token without its secret; times in seconds since 1970.
+
+    `stamp` is that of the password and roles which its user had when it was made: with others it has ended.
+    """
 
     id: str
     hash: bytes
@@ -35,6 +50,12 @@ class Token:
     note: str
     created: float
     expires: float
+    stamp: str
+
+    @property
+    def session(self) -> str:
+        """The SessionId that audit events show."""
+        return f"ns=1;s=token {self.id}"
 
 
 class Tokens:
@@ -53,7 +74,8 @@ class Tokens:
             database = self._database()
             try:
                 database.execute(_SCHEMA)
-                database.execute("DELETE FROM tokens WHERE expires <= ?", (time.time(),))
+                if "stamp" not in {row[1] for row in database.execute("PRAGMA table_info(tokens)")}:
+                    database.execute(_STAMP)
                 database.commit()
                 rows = database.execute(f"SELECT {_COLUMNS} FROM tokens").fetchall()  # noqa: S608  a constant
             finally:
@@ -74,15 +96,16 @@ class Tokens:
         """Return a token by its id."""
         return next((it for it in self._by_hash.values() if it.id == id_), None)
 
-    async def add(self, name: str, note: str, seconds: float) -> tuple[str, Token]:
+    async def add(self, holder: Standing, note: str, seconds: float) -> tuple[str, Token]:
         """Make a token; returns its secret, which nobody can see again. Raises TooManyTokens, sqlite3.Error."""
+        name = holder.principal.name
         if len(self.of(name)) >= MOST_OF_ONE:
             raise TooManyTokens(name)
         secret, now = _PREFIX + secrets.token_urlsafe(32), time.time()
-        token = Token(secrets.token_hex(8), _hash(secret), name, note, now, now + seconds)
-        row = (token.id, token.hash, token.name, token.note, token.created, token.expires)
-        await asyncio.to_thread(self._write, "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)", row)
-        self._by_hash = {hash_: it for hash_, it in self._by_hash.items() if it.expires > now}
+        token = Token(secrets.token_hex(8), _hash(secret), name, note, now, now + seconds, holder.stamp)
+        row = (token.id, token.hash, token.name, token.note, token.created, token.expires, token.stamp)
+        sql = f"INSERT INTO tokens ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  a constant
+        await asyncio.to_thread(self._write, sql, row)
         self._by_hash[token.hash] = token
         return secret, token
 
@@ -91,10 +114,21 @@ class Tokens:
         await asyncio.to_thread(self._write, "DELETE FROM tokens WHERE id = ?", (token.id,))
         self._by_hash.pop(token.hash, None)
 
-    async def revoke_all(self, name: str) -> None:
-        """End all tokens of a user; raises sqlite3.Error."""
-        await asyncio.to_thread(self._write, "DELETE FROM tokens WHERE name = ?", (name,))
-        self._by_hash = {hash_: it for hash_, it in self._by_hash.items() if it.name != name}
+    async def look_after(self, known: Known, logins: Logins) -> None:
+        """End tokens that have expired, and those whose user has changed; until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            for token in list(self._by_hash.values()):
+                expired = token.expires <= time.time()
+                try:
+                    if not expired and known.still(token.name, token.stamp) is not None:
+                        continue
+                    await self.revoke(token)
+                except (sqlite3.Error, UsersError) as error:
+                    log.error("a token cannot be ended for good", user=token.name, error=str(error))
+                    continue  # it opens nothing all the same
+                who = Principal(token.name, frozenset())
+                await logins.closed(who, "rest", token.session, "Timeout" if expired else "Terminated")
 
     def _write(self, sql: str, row: tuple[object, ...]) -> None:
         with self._writing:

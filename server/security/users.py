@@ -1,6 +1,8 @@
 """Users: names, argon2id password hashes and roles, and the check of credentials (OPC 10000-4 7.40)."""
 
 import asyncio
+import base64
+import hashlib
 import re
 import secrets
 import sqlite3
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.low_level import ARGON2_VERSION
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from address_space.model import Role
@@ -58,7 +61,7 @@ class Users:
         self._database = UserDatabase(database)
         self._certificates = certificates
         self._hasher = hasher or PasswordHasher()
-        self._nobody = self._hasher.hash(secrets.token_bytes(16))
+        self._nobody = _hash_of_nobody(self._hasher)
         self._throttle = Throttle() if throttle is None else throttle  # an empty one is falsy
         self._pool = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="password")
 
@@ -146,6 +149,17 @@ class Users:
         row = self._database.find(name)
         return None if row is None else authenticated(row.name, _roles(row))
 
+    def standing(self, name: str) -> tuple[Principal, str] | None:
+        """Return a user without a check, and a text that is another once the password or the roles have changed.
+
+        So it is, too, when a login has the password hashed anew after the hash's parameters went up.
+        """
+        row = self._database.find(name)
+        if row is None:
+            return None
+        stamp = hashlib.sha256("\n".join((row.password, row.roles, row.created)).encode()).hexdigest()
+        return authenticated(row.name, _roles(row)), stamp
+
     def authenticate_certificate(self, der: bytes) -> Principal | None:
         """Find the user whose certificate this is: byte for byte the file NAME.der or NAME.pem, NAME in the table.
 
@@ -179,6 +193,15 @@ class Users:
             connection.execute(
                 "UPDATE users SET password = ? WHERE name = ? AND password = ?", (renewed, row.name, row.password)
             )
+
+
+def _hash_of_nobody(hasher: PasswordHasher) -> str:
+    """Make up a hash that no password has, to be checked at the cost of any other; to make a real one takes 0.1 s."""
+    salt, tag = (
+        base64.b64encode(secrets.token_bytes(size)).rstrip(b"=").decode() for size in (hasher.salt_len, hasher.hash_len)
+    )
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${tag}"
 
 
 def _check_rules(name: str, password: str) -> None:

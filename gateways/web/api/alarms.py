@@ -1,9 +1,9 @@
 """Conditions: their state, their events, and what operators do with them (OPC 10000-9)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 from starlette.responses import Response
 
 from address_space.model import LIMITS
@@ -29,6 +29,12 @@ class NewLimit(Form):
     """What to set a limit to."""
 
     value: float = Field(allow_inf_nan=False)
+
+
+class NewLimits(Form):
+    """What to set limits to, by name."""
+
+    values: dict[Literal["high_high", "high", "low", "low_low"], FiniteFloat] = Field(min_length=1)
 
 
 @router.get("/alarms", responses=documented(Alarms, 501))
@@ -70,4 +76,11 @@ async def operate(path: str, method: Method, web: TheWeb, caller: TheCaller, bod
 async def set_limit(path: str, name: Limit, body: NewLimit, web: TheWeb, caller: TheCaller) -> Response:
     """Change a limit, and keep it; returns the condition as it is then."""
     await web.actions.set_limit(path, name, body.value, caller)
+    return answer(web.reading.alarm(path))
+
+
+@router.put("/alarms/{path}/limits", responses=documented(AlarmWithBranches, 404, 409, 501, 503))
+async def set_limits(path: str, body: NewLimits, web: TheWeb, caller: TheCaller) -> Response:
+    """Change several limits, and keep them; none where their order would be wrong."""
+    await web.actions.set_limits(path, {str(name): value for name, value in body.values.items()}, caller)
     return answer(web.reading.alarm(path))

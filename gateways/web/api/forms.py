@@ -125,7 +125,10 @@ class Alarm(Answer):
     unshelved_in: float | None = Field(description="Seconds until it is shelved no more.")
     hidden: bool = Field(description="Shelved, suppressed or out of service.")
     exceeded: list[str]
-    limits: dict[str, float]
+    limits: dict[str, float] = Field(description="Those in force.")
+    declared_limits: dict[str, float] = Field(description="Those of the plant file.")
+    unit: str | None = Field(description="Of the limits.")
+    configure_role: str = Field(description="Who may change limits, enable and disable.")
     quality: Quality
     status: str
     comment: str

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from address_space.model import Role
 from gateways.web.api.common import Answer, Form, TheCaller, TheWeb, answer, documented
 from gateways.web.api.login import checked
+from gateways.web.guard import peer_of
 from gateways.web.tokens import Token, TooManyTokens
 
 router = APIRouter(tags=["tokens"])
@@ -53,13 +54,14 @@ class TokenList(Answer):
 @router.post("/tokens", status_code=201, responses=documented(MadeToken, 409, 503, status=201))
 async def make_token(body: NewToken, web: TheWeb, request: Request) -> Response:
     """Make a token for `Authorization: Bearer …`, with a user's name and password."""
-    principal = await checked(request, body.user, body.password)
+    holder = await checked(request, body.user, body.password, "rest")
     most = web.settings.token_days
     days = most if body.days is None else min(body.days, most)
     try:
-        secret, token = await web.tokens.add(principal.name, body.note, days * _DAY_S)
+        secret, token = await web.tokens.add(holder, body.note, days * _DAY_S)
     except TooManyTokens:
-        raise HTTPException(409, f"{principal.name} has too many tokens: revoke one first") from None
+        raise HTTPException(409, f"{holder.principal.name} has too many tokens: revoke one first") from None
+    await web.sessions.logins.opened(holder.principal, f"rest {peer_of(request)}", token.session)
     return answer({**_form(token), "token": secret}, 201)
 
 
@@ -78,6 +80,7 @@ async def revoke_token(id: Id, web: TheWeb, caller: TheCaller) -> Response:  # n
     if token is None or (token.name != principal.name and not principal.has(Role.SecurityAdmin)):
         raise HTTPException(404, f"there is no token {id}")
     await web.tokens.revoke(token)
+    await web.sessions.logins.closed(principal, caller.origin, token.session, "CloseSession")
     return Response(status_code=204)
 
 

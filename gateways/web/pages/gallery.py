@@ -14,7 +14,8 @@ def page(view: View) -> str:
     viewer = el(
         "dialog",
         el("h2", id="picture-title"), el("img", id="picture", alt=""), el("dl", id="picture-facts", class_="pairs"),
-        el("div", el("button", texts("close"), type="button", class_="close"), class_="buttons"),
+        el("div", el("button", texts("report_false_alarm"), id="report-false-alarm", type="button", hidden=True),
+           el("button", texts("close"), type="button", class_="close"), class_="buttons"),
         id="picture-dialog", class_="wide", aria_labelledby="picture-title",
     )  # fmt: skip
     body = (

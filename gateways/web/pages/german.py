@@ -1,4 +1,4 @@
-"""German words of the page, and of names that plants commonly have."""
+"""German words of the page; those of the plant are in translations of its file."""
 
 from collections.abc import Mapping
 
@@ -40,13 +40,24 @@ PHRASES: Mapping[str, str] = {
     "unconfirmed": "unbestätigt", "shelved": "zurückgestellt", "suppressed": "unterdrückt",
     "disabled": "abgeschaltet",
     "earlier": "früher",
-    "alarm_keys": "Tasten: ↑ ↓ wählen, A quittieren, C bestätigen, M kommentieren, S zurückstellen.",
+    "out_of_service": "außer Betrieb",
+    "alarm_keys": "Tasten: ↑ ↓ wählen, A quittieren, C bestätigen, M kommentieren, S zurückstellen, O mehr.",
+    "remark": "Kommentar (freiwillig)", "suppress": "Unterdrücken",
+    "suppress_about": "Er erscheint nicht mehr unter dem, was Aufmerksamkeit verlangt, bis "
+    "die Unterdrückung endet.", "unsuppress": "Nicht mehr unterdrücken", "remove_from_service": "Außer Betrieb nehmen",
+    "remove_from_service_about": "Zur Wartung: er erscheint nicht unter dem, was Aufmerksamkeit verlangt, bis er "
+    "wieder in Betrieb ist.", "place_in_service": "Wieder in Betrieb", "silence": "Hupe aus", "enable": "Einschalten",
+    "disable": "Abschalten", "disable_about": "Er wird nicht mehr ausgewertet und meldet nichts, bis er eingeschaltet "
+    "wird.", "limits": "Grenzen ändern", "high_high": "Oberste Grenze", "high": "Obere Grenze", "low": "Untere Grenze",
+    "low_low": "Unterste Grenze", "of_plant_file": "Anlagendatei: {0}", "report_false_alarm": "Fehlalarm melden",
+    "report_false_alarm_about": "Seine Bilder werden zum Lernen aufgehoben.",
     "show_all": "Alle Bedingungen", "only_current": "Nur aktuelle", "ack_all": "Alles Gezeigte quittieren",
     "nothing_standing": "Nichts verlangt Ihre Aufmerksamkeit.", "since": "seit",
     "no_snapshots": "Noch keine Bilder: ein Bildalarm nimmt eines auf.", "boxes": "mit Rahmen", "clean": "ohne Rahmen",
     "confidence": "Sicherheit", "model": "Modell", "camera": "Kamera", "rule": "Regel", "latency": "Laufzeit",
     "search": "Suchen", "attributes": "Attribute", "references": "Referenzen",
-    "choose_node": "Wählen Sie einen Knoten.",
+    "choose_node": "Wählen Sie einen Knoten.", "nothing_found": "Nichts gefunden.",
+    "more_found": "Es gibt mehr: suchen Sie nach mehr von dem Namen.",
     "who": "Wer", "from_where": "Von wo", "action": "Aktion", "arguments": "Argumente", "result": "Ergebnis",
     "kind": "Art", "older": "Ältere", "filter": "Filtern", "no_rights": "Diese Seite braucht die Rolle {0}.",
     "subject": "Inhaber", "application": "Anwendung", "thumbprint": "Fingerabdruck (SHA-1)", "valid": "Gültig bis",
@@ -60,37 +71,4 @@ PHRASES: Mapping[str, str] = {
     "not_found": "Diese Seite gibt es nicht.",
     "not_found_about": "Vielleicht war es eine Maschine einer anderen Anlage.",
     "no_data": "keine Daten", "loading": "lädt …", "failed": "Nicht gelungen: {0}", "yes": "ja", "no": "nein",
-}  # fmt: skip
-
-NAMES: Mapping[str, str] = {
-    "State": "Zustand", "Speed": "Drehzahl", "Frequency": "Frequenz", "VoltageL1": "Spannung L1",
-    "VoltageL2": "Spannung L2", "VoltageL3": "Spannung L3", "CurrentL1": "Strom L1", "CurrentL2": "Strom L2",
-    "CurrentL3": "Strom L3", "ActivePower": "Wirkleistung", "ReactivePower": "Blindleistung",
-    "ApparentPower": "Scheinleistung", "PowerFactor": "Leistungsfaktor", "OilPressure": "Öldruck",
-    "OilTemperature": "Öltemperatur", "CoolantTemperature": "Kühlmitteltemp.",
-    "WindingTemperature": "Wicklungstemp.", "FuelLevel": "Tankfüllung", "FuelRate": "Verbrauch",
-    "Vibration": "Vibration", "RunHours": "Betriebsstunden", "EnergyTotal": "Energie gesamt", "Torque": "Drehmoment",
-    "Efficiency": "Wirkungsgrad", "Revenue": "Erlös", "LoadSetpoint": "Sollwert Last",
-    "SpeedSetpoint": "Sollwert Drehzahl", "Tariff": "Tarif", "ProductionCount": "Stückzahl",
-    "LineSpeed": "Liniengeschw.", "Temperature": "Temperatur", "Pressure": "Druck", "QualityRate": "Gutanteil",
-    "CycleTime": "Taktzeit", "Power": "Leistung", "Availability": "Verfügbarkeit", "Performance": "Leistungsgrad",
-    "Quality": "Qualität", "OEE": "OEE", "EmergencyStopButton": "Not-Halt-Taster",
-    "PowerConsumption": "Leistungsaufnahme", "GridStatus": "Netzzustand", "Humidity": "Luftfeuchte",
-    "CO2": "CO2", "AirQualityIndex": "Luftgüteindex", "AirQualityStatus": "Luftgüte", "NoiseLevel": "Schallpegel",
-    "ComfortIndex": "Behaglichkeit", "Online": "Online", "FrameRate": "Bildrate", "InferenceLatency": "Erkennungszeit",
-    "LastDetectionClass": "Zuletzt erkannt", "LastDetectionConfidence": "Sicherheit", "LastDetectionTime": "Erkannt um",
-    "DetectionCount": "Erkennungen", "EmergencyStopActive": "Not-Halt verriegelt", "EmergencyStopReason":
-    "Not-Halt-Grund", "EmergencyStopBy": "Not-Halt durch", "EmergencyStopOrigin": "Not-Halt von",
-    "EmergencyStopTime": "Not-Halt um",
-    "Dropped": "Ausgelassen", "ObjectCount": "Objekte im Bild", "Blind": "Blind", "BlindReason": "Warum blind",
-    "EvidenceKept": "Beweise gespeichert", "LastError": "Letzter Fehler", "Fire": "Feuer", "Smoke": "Rauch",
-    "NoHelmet": "Ohne Helm", "ForbiddenZone": "Sperrzone", "Manufacturer": "Hersteller", "Model": "Modell",
-    "SerialNumber": "Seriennummer", "YearOfConstruction": "Baujahr", "Location": "Ort",
-    "SoftwareRevision": "Softwarestand", "Load": "Last", "Fault": "Störung", "Magnitude": "Stärke",
-    "Start": "Starten", "Stop": "Anhalten", "SetLoad": "Last vorgeben", "InjectFault": "Störung einspielen",
-    "ClearFaults": "Störungen beheben", "EmergencyStop": "Not-Halt", "ResetEmergencyStop": "Not-Halt entriegeln",
-    "Stopped": "Steht", "Starting": "Läuft an", "Running": "Läuft", "Stopping": "Läuft aus", "Tripped": "Ausgelöst",
-    "Faulted": "Gestört", "EmergencyStopped": "Not-Halt", "Normal": "Normal", "UnderVoltage": "Unterspannung",
-    "OverVoltage": "Überspannung", "Outage": "Ausfall", "Good": "Gut", "Moderate": "Mäßig", "Poor": "Schlecht",
-    "Unhealthy": "Ungesund",
 }  # fmt: skip

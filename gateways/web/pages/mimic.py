@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from address_space.model import BuiltinType, Condition, Machine, Plant, Variable
-from gateways.web.pages.describe import conditions_of, limits, unit
+from gateways.web.pages.describe import conditions_of, decimals, limits, unit
 from gateways.web.pages.markup import Markup, el, join
 from gateways.web.pages.symbols import SUPPLY, Symbol, drawing, is_shown, symbol_of
 from gateways.web.pages.texts import Texts
@@ -16,6 +16,8 @@ from gateways.web.pages.texts import Texts
 WIDTH, GAP, HEIGHT, HALF, BUS = 304, 14, 268, 127, 56
 """Units of a cell; HALF is the height of a cell with few values, BUS the room of the bus bar."""
 _BAR, _ROW, _HEAD, _HEAD_HALF = 58, 27, 68, 42
+_LETTER, _DIGIT = 7.0, 9.3
+"""How wide a letter of a label and a digit of a value are, about."""
 MOST_ROWS = 2 * ((HEIGHT - _HEAD) // _ROW)
 """Values that the largest cell shows."""
 _LIVELY = ("Speed", "LineSpeed", "ActivePower", "PowerConsumption", "Frequency", "FrameRate", "Temperature", "Humidity",
@@ -221,10 +223,21 @@ def _row(variable: Variable, watched: Sequence[Condition], x: int, y: int, texts
     units = None if wide else el("text", unit(variable), x=178, y=middle + 5, class_="unit")
     bar = None if wide else el("g", _bar(variable, watched), transform=f"translate({WIDTH - 28 - _BAR} {middle})")
     backing = el("rect", class_="backing", x=-6, y=y + 2, width=WIDTH - 16, height=_ROW - 4, rx=4)
-    return el(
-        "g", backing, el("text", texts.name(variable.name), x=0, y=middle + 5, class_="label"), value, units, bar,
-        transform=f"translate({x} 0)", class_="row",
-    )  # fmt: skip
+    label = _label(texts.name(variable.name), 190 if wide else 164 - _DIGIT * _figures(variable), middle + 5)
+    return el("g", backing, label, value, units, bar, transform=f"translate({x} 0)", class_="row")
+
+
+def _label(words: str, room: float, y: float) -> Markup:
+    """Make a label, narrower than its font has it where it would run into the value."""
+    fitted: dict[str, str | float] = {}
+    if len(words) * _LETTER > room:
+        fitted = {"textLength": room, "lengthAdjust": "spacingAndGlyphs"}
+    return el("text", words, x=0, y=y, class_="label", **fitted)
+
+
+def _figures(variable: Variable) -> int:
+    """Return how many characters the longest value of a variable's range has."""
+    return max(len(f"{end:,.{decimals(variable)}f}") for end in variable.declaration.range or (0.0,))
 
 
 def zones(variable: Variable, watched: Iterable[Condition]) -> list[tuple[str, float, float]]:

@@ -13,6 +13,8 @@ from gateways.web.pages import alarms, audit, certificates, gallery, login, mach
 from gateways.web.pages.markup import el
 from gateways.web.pages.shell import AUDIT_ROLES, CERTIFICATE_ROLES, View, document, page_head, view_of
 from gateways.web.ports import current
+from gateways.web.problems import http_status
+from server.ports import CommandError
 
 Made = Callable[[View], str]
 STATIC = Path(__file__).parent.parent / "static"
@@ -42,7 +44,8 @@ def add_routes(app: FastAPI) -> None:
         router.add_api_route(path, _answering(make, *roles), methods=["GET"])
     router.add_api_route("/trends", _trends, methods=["GET"])
     router.add_api_route("/tree", _tree, methods=["GET"])
-    router.add_api_route("/tree/node", _node, methods=["GET"])
+    for name, part in (("node", tree.node), ("children", tree.children), ("way", tree.way), ("found", tree.found)):
+        router.add_api_route(f"/tree/{name}", _part(part), methods=["GET"])
     router.add_api_route("/machine/{path}", _machine, methods=["GET"])
     router.add_api_route("/login", _login, methods=["GET"])
     app.include_router(router)
@@ -70,13 +73,24 @@ async def _trends(request: Request, path: Annotated[list[str] | None, Query()] =
 
 async def _tree(request: Request, path: str = "") -> Response:
     view = view_of(request)
-    return RedirectResponse("/login", 303) if view is None else HTMLResponse(tree.page(view, path))
+    if view is None:
+        return RedirectResponse("/login", 303)
+    try:
+        return HTMLResponse(tree.page(view, path))
+    except CommandError as error:
+        body = (page_head(view.texts("tree")), el("p", view.texts("failed", str(error))))
+        return HTMLResponse(document(view, "tree", body), http_status(error.status))
 
 
-async def _node(request: Request, path: str) -> Response:
-    view = view_of(request)
-    found = None if view is None else tree.node(view, path)
-    return Response(status_code=404) if found is None else HTMLResponse(found)
+def _part(make: Callable[[View, str], str]) -> Callable[..., Awaitable[Response]]:
+    """Return a route that answers with a part of the tree; what is not there is a problem (`problems.HANDLERS`)."""
+
+    async def answer(request: Request, path: str) -> Response:
+        view = view_of(request)
+        return RedirectResponse("/login", 303) if view is None else HTMLResponse(make(view, path))
+
+    answer.__annotations__ = {"request": Request, "path": str, "return": Response}
+    return answer
 
 
 async def _machine(request: Request, path: str) -> Response:

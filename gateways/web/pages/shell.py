@@ -53,8 +53,10 @@ class View:
 
 def view_of(request: "Request") -> View | None:
     """Return who looks; None without a login."""
-    session = current(request)
-    return None if session is None else View(request, web_of(request), session, Texts(language_of(request)))
+    session, web, language = current(request), web_of(request), language_of(request)
+    if session is None:
+        return None
+    return View(request, web, session, Texts(language, web.context.plant.translation([language])))
 
 
 def stoppable(plant: Plant) -> list[Machine]:
@@ -166,50 +168,41 @@ def _stop_dialog(view: View) -> Markup:
 
 def _reset_dialog(view: View) -> Markup:
     texts = view.texts
-    return el(
-        "dialog",
-        el("form",
-           el("h2", id="reset-title"), el("p", id="reset-text"),
-           el("p", id="reset-error", class_="error", role="alert"),
-           el("div", el("button", texts("cancel"), type="button", class_="close"),
-              el("button", texts("reset_ask"), id="reset-ask", type="button"),
-              el("button", texts("reset_confirm"), id="reset-confirm", type="button", class_="danger", hidden=True),
-              class_="buttons"),
-           method="dialog"),
-        id="reset-dialog", aria_labelledby="reset-title",
+    return _question(
+        view, "reset", el("p", id="reset-text"),
+        el("button", texts("reset_ask"), id="reset-ask", type="button"),
+        el("button", texts("reset_confirm"), id="reset-confirm", type="button", class_="danger", hidden=True),
     )  # fmt: skip
 
 
 def _ask_dialog(view: View) -> Markup:
     """Make the dialog of every question: commands, comments, trust."""
-    texts = view.texts
+    return _question(view, "ask", el("div", id="ask-fields"), el("button", id="ask-confirm"))
+
+
+def _question(view: View, name: str, body: Markup, *buttons: Markup) -> Markup:
+    """Make a dialog that a script fills, shows and ends."""
     return el(
         "dialog",
         el("form",
-           el("h2", id="ask-title"), el("div", id="ask-fields"),
-           el("p", id="ask-error", class_="error", role="alert"),
-           el("div", el("button", texts("cancel"), type="button", class_="close"),
-              el("button", id="ask-confirm"), class_="buttons"),
+           el("h2", id=f"{name}-title"), body, el("p", id=f"{name}-error", class_="error", role="alert"),
+           el("div", el("button", view.texts("cancel"), type="button", class_="close"), buttons, class_="buttons"),
            method="dialog"),
-        id="ask-dialog", aria_labelledby="ask-title",
+        id=f"{name}-dialog", aria_labelledby=f"{name}-title",
     )  # fmt: skip
 
 
 def _embedded(view: View, shown: Mapping[str, Variable]) -> Markup:
     """Put what the scripts need to know into the page, as JSON."""
     plant = view.plant
-    variables: dict[str, Any] = {}
-    for path, variable in shown.items():
-        machine = plant.owner(variable)
-        variables[path] = metadata(variable, machine, view.watched.get(machine.path, []))
-        if "e" in variables[path]:
-            variables[path]["e"] = [view.texts.state(name) for name in variables[path]["e"]]
-        variables[path]["n"] = f"{machine.name} · {view.texts.name(variable.name)}"
+    variables = {path: _described(view, variable) for path, variable in shown.items()}
     known: dict[str, Any] = {
         "language": view.texts.language,
         "texts": table(view.texts.language),
+        "said": _said(view),
         "statuses": status_names(),
         "root": plant.root.path,
+        "roles": sorted(role.value for role in view.session.principal.roles),
         "resetArgument": _reset_argument(plant),
         "latches": [machine.path for machine in stoppable(plant)],
         "variables": variables,
@@ -217,6 +210,32 @@ def _embedded(view: View, shown: Mapping[str, Variable]) -> Markup:
     # `<` would end the script element: JSON has another way to write it.
     written = json.dumps(known, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return el("script", Markup(written), type="application/json", id="known")
+
+
+def _said(view: View) -> dict[str, str]:
+    """Return names and messages of alarms in the language of who looks, by what they are in the plant file."""
+    if view.texts.plant is None:
+        return {}
+    declared = [alarm for kind in view.plant.types.values() for alarm in kind.alarms.values()]
+    messages = (text for alarm in declared for text in (alarm.message, f"{alarm.message}: back to normal"))
+    found = {text: said for text in messages if (said := view.texts.plant.text(text)) is not None}
+    return {alarm.name: view.texts.name(alarm.name) for alarm in declared} | found
+
+
+def _described(view: View, variable: Variable) -> dict[str, Any]:
+    """Return what a script must know of a variable, in the language of who looks."""
+    machine = view.plant.owner(variable)
+    meta = metadata(variable, machine, view.watched.get(machine.path, []))
+    if "e" in meta:
+        meta["e"] = [view.texts.state(name) for name in meta["e"]]
+    meta["n"] = f"{machine.name} · {view.texts.name(variable.name)}"
+    return meta
+
+
+def live_value(view: View, variable: Variable) -> Markup:
+    """Make a live value that may be put into a page later: what a script must know of it comes along."""
+    meta = json.dumps(_described(view, variable), ensure_ascii=False, separators=(",", ":"))
+    return el("span", class_="value", data_path=variable.path, data_show="value", data_meta=meta)
 
 
 def page_head(title: str, *tools: str | None) -> Markup:

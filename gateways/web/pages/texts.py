@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from address_space.translation import Translation
 from gateways.web.pages.describe import words
-from gateways.web.pages.german import NAMES, PHRASES
+from gateways.web.pages.german import PHRASES
 
 ENGLISH: Mapping[str, str] = {
     "overview": "Overview", "scene": "3D view", "trends": "Trends", "alarms": "Alarms", "gallery": "Snapshots",
@@ -41,12 +42,23 @@ ENGLISH: Mapping[str, str] = {
     "shelve": "Shelve", "unshelve": "Unshelve", "one_shot": "until it is over", "minutes": "{0} min",
     "hours": "{0} h", "active": "active", "inactive": "over", "unacked": "unacknowledged",
     "unconfirmed": "unconfirmed", "shelved": "shelved", "suppressed": "suppressed", "disabled": "disabled",
-    "earlier": "earlier", "alarm_keys": "Keys: ↑ ↓ choose, A acknowledge, C confirm, M comment, S shelve.",
+    "earlier": "earlier", "out_of_service": "out of service",
+    "alarm_keys": "Keys: ↑ ↓ choose, A acknowledge, C confirm, M comment, S shelve, O more.",
+    "remark": "Comment (optional)", "suppress": "Suppress",
+    "suppress_about": "It is not shown among what needs attention until it is unsuppressed.",
+    "unsuppress": "Unsuppress", "remove_from_service": "Take out of service", "remove_from_service_about": "For "
+    "maintenance: it is not shown among what needs attention until it is back in service.",
+    "place_in_service": "Back into service", "silence": "Silence", "enable": "Enable", "disable": "Disable",
+    "disable_about": "It is not evaluated any more and raises nothing until it is enabled.",
+    "limits": "Change limits", "high_high": "High high", "high": "High", "low": "Low", "low_low": "Low low",
+    "of_plant_file": "Plant file: {0}", "report_false_alarm": "Report a false alarm",
+    "report_false_alarm_about": "Its pictures are kept for training.",
     "show_all": "All conditions", "only_current": "Current only", "ack_all": "Acknowledge what is shown",
     "nothing_standing": "Nothing needs your attention.", "since": "since",
     "no_snapshots": "No snapshots yet: a vision alarm takes one.", "boxes": "with boxes", "clean": "clean",
     "confidence": "Confidence", "model": "Model", "camera": "Camera", "rule": "Rule", "latency": "Latency",
     "search": "Search", "attributes": "Attributes", "references": "References", "choose_node": "Choose a node.",
+    "nothing_found": "Nothing found.", "more_found": "There is more: search for more of the name.",
     "who": "Who", "from_where": "From", "action": "Action", "arguments": "Arguments", "result": "Result",
     "kind": "Kind", "older": "Older", "filter": "Filter", "no_rights": "This page needs the role {0}.",
     "subject": "Subject", "application": "Application", "thumbprint": "Thumbprint (SHA-1)", "valid": "Valid until",
@@ -62,9 +74,10 @@ ENGLISH: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The words of one language: `texts("ago", "3 s")`."""
+    """The words of one language: `texts("ago", "3 s")`; `plant` has those of the plant, None: as its file has them."""
 
     language: str
+    plant: Translation | None = None
 
     def __call__(self, key: str, /, *values: str, **named: str) -> str:
         """Return a text of the page; KeyError where there is none."""
@@ -74,15 +87,17 @@ class Texts:
 
     def name(self, browse_name: str) -> str:
         """Return a browse name as words."""
-        return NAMES.get(browse_name, words(browse_name)) if self.language == "de" else words(browse_name)
+        found = None if self.plant is None else self.plant.name(browse_name)
+        return words(browse_name) if found is None else found
 
     def state(self, name: str) -> str:
         """Return the name of a state or another value of an enumeration as words."""
         return self.name(name)
 
     def of(self, text: str) -> str:
-        """Return a text of the plant file in this language; as it is where the file has it in one only."""
-        return text
+        """Return a text of the plant file in this language; as it is where there is no translation."""
+        found = None if self.plant is None else self.plant.text(text)
+        return text if found is None else found
 
 
 def table(language: str) -> Mapping[str, str]:

@@ -1,13 +1,14 @@
 // The list of current alarms, fetched when the live stream says that it changed; shown in the bar and on the mimic.
 import { alarms } from "./api.js";
-import { text, make } from "./known.js";
+import { text, make, said } from "./known.js";
 import { onFrame } from "./live.js";
 import { marker, priority } from "./marks.js";
 
 const listeners = [];
 let current = [], wanted = false, busy = false, fetched = false;
 export const onAlarms = (listener) => { listeners.push(listener); if (fetched) listener(current); };
-export const listOf = (answer) => (Array.isArray(answer) ? answer : answer.alarms ?? answer.items ?? []);
+export const listOf = (answer) => (Array.isArray(answer) ? answer : answer.alarms ?? answer.items ?? [])
+  .map((alarm) => ({ ...alarm, name: said(alarm.name), message: said(alarm.message) }));
 
 export async function refresh() {
   wanted = true;

@@ -1,7 +1,8 @@
 // The alarm list: what needs somebody first; worked with by mouse or keys.
 import { alarms, onCondition } from "./api.js";
 import { listOf, onAlarms } from "./alarm-state.js";
-import { ask, attempt, choice, field } from "./dialogs.js";
+import { further, titled } from "./alarm-service.js";
+import { ask, attempt, choice, field, menu } from "./dialogs.js";
 import { make, text, when } from "./known.js";
 import { onFrame } from "./live.js";
 import { marker, priority } from "./marks.js";
@@ -20,7 +21,8 @@ function states(alarm) {
   if (!alarm.acknowledged) words.push(text("unacked"));
   else if (!alarm.confirmed) words.push(text("unconfirmed"));
   if (alarm.shelving !== "Unshelved") words.push(text("shelved"));
-  if (alarm.suppressed || alarm.out_of_service) words.push(text("suppressed"));
+  if (alarm.suppressed) words.push(text("suppressed"));
+  if (alarm.out_of_service) words.push(text("out_of_service"));
   if (alarm.branch) words.push(text("earlier"));
   return words.join(", ");
 }
@@ -28,16 +30,17 @@ function states(alarm) {
 const operations = {
   acknowledge: (alarm) => attempt(() => onCondition(alarm.condition, "acknowledge", body(alarm))),
   confirm: (alarm) => attempt(() => onCondition(alarm.condition, "confirm", body(alarm))),
-  comment: (alarm) => ask({ title: `${text("comment")}: ${alarm.message}`, confirm: text("comment"),
+  comment: (alarm) => ask({ title: titled("comment", alarm), confirm: text("comment"),
     fields: [field("comment", text("comment"), { required: true, maxlength: 500, value: alarm.comment })] },
   (given) => attempt.strict(() => onCondition(alarm.condition, "comment", body(alarm, { comment: given.comment })))),
-  shelve: (alarm) => ask({ title: `${text("shelve")}: ${alarm.message}`, confirm: text("shelve"), fields: [
+  shelve: (alarm) => ask({ title: titled("shelve", alarm), confirm: text("shelve"), fields: [
     choice("time", text("shelve"), [[10, text("minutes", 10)], [60, text("hours", 1)], [480, text("hours", 8)], [0, text("one_shot")]]),
-    field("comment", text("comment"), { maxlength: 500 })] },
+    field("comment", text("remark"), { maxlength: 500 })] },
   (given) => attempt.strict(() => Number(given.time)
     ? onCondition(alarm.condition, "shelve", { minutes: Number(given.time), comment: given.comment || null })
     : onCondition(alarm.condition, "one_shot_shelve", { comment: given.comment || null }))),
   unshelve: (alarm) => attempt(() => onCondition(alarm.condition, "unshelve", {})),
+  more: (alarm) => menu(titled("more", alarm), further(alarm)),
 };
 
 function possible(alarm) {
@@ -46,6 +49,7 @@ function possible(alarm) {
   else if (!alarm.confirmed) found.push("confirm");
   if (alarm.event_id) found.push("comment");
   if (!alarm.branch) found.push(alarm.shelving === "Unshelved" ? "shelve" : "unshelve");
+  if (further(alarm).length) found.push("more");
   return found;
 }
 
@@ -63,7 +67,7 @@ function row(alarm) {
   make("td", { class: "column-message" }, alarm.message, said),
   make("td", { class: "column-state" }, states(alarm)),
   make("td", { class: "column-actions" }, ...possible(alarm).map((name) =>
-    make("button", { "data-do": name, onclick: () => operations[name](alarm) }, text(name))),
+    make("button", { "data-do": name, "aria-haspopup": name === "more" ? "dialog" : null, onclick: () => operations[name](alarm) }, text(name))),
   alarm.evidence ? make("a", { href: `/gallery#${alarm.evidence}` , class: "button" }, text("gallery")) : null));
 }
 
@@ -83,12 +87,19 @@ async function drawAll() {
   try { draw(listOf(await alarms(true))); } catch (error) { none.textContent = text("failed", error.message); none.hidden = false; }
 }
 
+// A dialog gives the focus back to what had it, which may have been drawn anew meanwhile.
+let last = null;
+rows.addEventListener("focusin", (event) => { last = event.target.closest("tr[data-key]")?.dataset.key; });
+document.getElementById("ask-dialog").addEventListener("close", () => setTimeout(() => {
+  if (document.activeElement === document.body) [...rows.children].find((it) => it.dataset.key === last)?.focus();
+}));
+
 document.addEventListener("keydown", (event) => {
   const here = document.activeElement?.closest?.("tr[data-key]");
   if (!here || event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
   const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
   if (step) { event.preventDefault(); here[step]?.focus(); return; }
-  const name = { a: "acknowledge", c: "confirm", m: "comment", s: "shelve", u: "unshelve" }[event.key.toLowerCase()];
+  const name = { a: "acknowledge", c: "confirm", m: "comment", s: "shelve", u: "unshelve", o: "more" }[event.key.toLowerCase()];
   const alarm = shown.find((it) => keyOf(it) === here.dataset.key);
   if (!name || !alarm || !possible(alarm).includes(name)) return;
   event.preventDefault();

@@ -4,7 +4,7 @@ import { make, text, when } from "./known.js";
 
 const PAGE = 100;
 const rows = document.getElementById("audit-rows"), wanted = document.getElementById("audit-filter"), older = document.getElementById("older");
-let end = null;
+let next = null; // where to go on
 
 function row(it) {
   const bad = (it.status_code >>> 30) !== 0;
@@ -22,12 +22,12 @@ function filter() {
 async function load() {
   older.disabled = true;
   try {
-    const query = { limit: PAGE, newest_first: true, start: "1970-01-02T00:00:00Z" };
-    if (end) query.end = end;
-    const found = (await audit(query)).entries;
-    rows.append(...found.map(row));
-    end = found.at(-1)?.time ?? end;
-    older.disabled = found.length < PAGE;
+    const query = { limit: PAGE, start: "1970-01-02T00:00:00Z" };
+    if (next) query.after = next;
+    const found = await audit(query);
+    rows.append(...found.entries.map(row));
+    next = found.next;
+    older.disabled = !next;
     filter();
   } catch (error) { document.getElementById("audit-error").textContent = text("failed", error.message); }
 }

@@ -19,7 +19,8 @@ export function ask({ title, fields = [], confirm, danger = false }, act) {
   document.getElementById("ask-title").textContent = title;
   document.getElementById("ask-fields").replaceChildren(...fields);
   error.textContent = "";
-  button.textContent = confirm;
+  button.textContent = confirm ?? "";
+  button.hidden = !confirm;
   button.classList.toggle("danger", danger);
   button.disabled = false;
   form.onsubmit = async (event) => {
@@ -31,6 +32,13 @@ export function ask({ title, fields = [], confirm, danger = false }, act) {
     } catch (failure) { error.textContent = failure.message; } finally { button.disabled = false; }
   };
   dialog.showModal();
+}
+
+// Lets one choose what to do: a list of buttons.
+export function menu(title, items) {
+  const buttons = items.map(([name, label, act]) =>
+    make("button", { type: "button", "data-do": name, onclick: () => { dialog.close(); act(); } }, label));
+  ask({ title, fields: [make("div", { class: "choices" }, ...buttons)] });
 }
 
 export const field = (name, label, attributes = {}) =>

@@ -1,5 +1,6 @@
 // Snapshots of vision alarms, newest first.
-import { snapshots } from "./api.js";
+import { reportPicture, snapshots } from "./api.js";
+import { ask, attempt, field } from "./dialogs.js";
 import { make, number, text, when } from "./known.js";
 
 const list = document.getElementById("pictures"), boxes = document.getElementById("boxes");
@@ -15,8 +16,15 @@ function open(it) {
   picture.alt = about(it);
   const facts = [["time", when(Date.parse(it.time))], ["camera", it.camera], ["rule", it.rule], ["model", it.model_name], ["latency", `${number(it.latency, 0)} ms`], ["SHA-256", clean ? it.clean_sha256 : it.snapshot_sha256]];
   document.getElementById("picture-facts").replaceChildren(...facts.flatMap(([name, value]) => [make("dt", {}, text(name)), make("dd", {}, value)]));
+  const button = document.getElementById("report-false-alarm");
+  button.hidden = !it.may_report;
+  button.onclick = () => { dialog.close(); report(it); };
   dialog.showModal();
 }
+
+const report = (it) => ask({ title: `${text("report_false_alarm")}: ${about(it)}`, confirm: text("report_false_alarm"), fields: [
+  make("p", {}, text("report_false_alarm_about")), field("comment", text("remark"), { maxlength: 500 })] },
+(given) => attempt.strict(() => reportPicture(it.id, given.comment || null)));
 
 function draw() {
   list.replaceChildren(...shown.map((it) => make("li", { id: it.id }, make("button", { onclick: () => open(it), class: "picture" },

@@ -9,6 +9,9 @@ export function text(key, ...values) {
   return found;
 }
 
+// A name or message of an alarm in the language of the page.
+export const said = (words) => known.said?.[words] ?? words;
+
 const formats = new Map();
 function decimals(places) {
   if (!formats.has(places))

@@ -14,6 +14,7 @@ export const serverNow = () => Date.now() + offset;
 export function adopt(root = document) {
   for (const element of root.querySelectorAll("[data-path][data-show]")) {
     const path = element.dataset.path;
+    if (element.dataset.meta) known.variables[path] ??= JSON.parse(element.dataset.meta);
     if (!elements.has(path)) elements.set(path, new Set());
     elements.get(path).add(element);
     if (values.has(path)) paint(element, path, values.get(path));

@@ -1,9 +1,20 @@
-// The tree, with the keys of the ARIA tree pattern; a node's attributes come when it is chosen.
+// The address space, with the keys of the ARIA tree pattern; branches and attributes come when they are asked for.
 import { adopt, forget } from "./live.js";
 
-const tree = document.getElementById("tree"), panel = document.getElementById("node");
+const POLL_MS = 2000; // of a value that is none of the plant's, which the live stream has not
+const SEARCH_MS = 200;
+const tree = document.getElementById("tree"), panel = document.getElementById("node"), found = document.getElementById("found");
+const branches = tree.parentElement;
 const items = () => [...tree.querySelectorAll('[role="treeitem"]')].filter((it) => it.offsetParent !== null);
-const find = (path) => tree.querySelector(`[data-node="${CSS.escape(path)}"]`);
+const groupOf = (item) => item.querySelector(":scope > [role=group]");
+const childOf = (group, node) => [...group.children].find((it) => it.dataset.node === node);
+let chosen = new URLSearchParams(location.search).get("path") ?? "";
+
+async function part(name, path) {
+  const answer = await fetch(`/tree/${name}?path=${encodeURIComponent(path)}`, { credentials: "same-origin" });
+  if (answer.redirected || answer.status === 401) { location.assign("/login"); return null; }
+  return answer.ok ? answer.text() : null;
+}
 
 function focus(item) {
   tree.querySelector('[tabindex="0"]')?.setAttribute("tabindex", "-1");
@@ -11,31 +22,62 @@ function focus(item) {
   item.focus();
 }
 
-function expand(item, open) {
-  if (item.hasAttribute("aria-expanded")) item.setAttribute("aria-expanded", String(open));
+async function expand(item, open = true) {
+  const group = groupOf(item);
+  if (open && !group.dataset.loaded) {
+    const branch = await part("children", item.dataset.node);
+    if (branch === null) return;
+    if (!group.dataset.loaded) group.innerHTML = branch; // made and escaped by the server
+    group.dataset.loaded = "true";
+    adopt(group);
+  }
+  if (group.dataset.loaded && !group.children.length) item.removeAttribute("aria-expanded"); // there is nothing below
+  else item.setAttribute("aria-expanded", String(open));
 }
 
-async function choose(path, push = true) {
-  const answer = await fetch(`/tree/node?path=${encodeURIComponent(path)}`, { credentials: "same-origin" });
-  if (answer.redirected) { location.assign("/login"); return; }
-  if (!answer.ok) return;
+async function show(path) {
+  const details = await part("node", path);
+  if (details === null) return false;
   forget(panel);
-  panel.innerHTML = await answer.text(); // made and escaped by the server
+  panel.innerHTML = details;
   adopt(panel);
-  for (const item of tree.querySelectorAll('[aria-selected="true"]')) item.setAttribute("aria-selected", "false");
-  const item = find(path);
-  for (let above = item; above && above !== tree; above = above.parentElement) expand(above, above === item ? above.getAttribute("aria-expanded") === "true" : true);
-  item?.setAttribute("aria-selected", "true");
-  if (push) history.replaceState(null, "", `/tree?path=${encodeURIComponent(path)}`);
+  return true;
 }
 
-tree.addEventListener("click", (event) => {
+function select(item) {
+  for (const it of tree.querySelectorAll('[aria-selected="true"]')) it.setAttribute("aria-selected", "false");
+  item?.setAttribute("aria-selected", "true");
+  chosen = item?.dataset.node ?? chosen;
+  history.replaceState(null, "", `/tree?path=${encodeURIComponent(chosen)}`);
+}
+
+async function choose(item) {
+  if (await show(item.dataset.node)) select(item);
+}
+
+// Opens the branches down to a node, and chooses it.
+async function go(path) {
+  if (!await show(path)) return;
+  const way = JSON.parse(await part("way", path) ?? "[]");
+  let item = null, group = tree;
+  for (const node of way) {
+    const next = childOf(group, node);
+    if (!next) break;
+    item = next;
+    group = groupOf(item);
+    if (node !== way.at(-1)) await expand(item);
+  }
+  chosen = path;
+  select(item?.dataset.node === path ? item : null);
+  if (item) focus(item);
+}
+
+tree.addEventListener("click", async (event) => {
   const item = event.target.closest('[role="treeitem"]');
   if (!item) return;
-  if (event.target.classList.contains("twist") || item.getAttribute("aria-selected") === "true") expand(item, item.getAttribute("aria-expanded") !== "true");
-  else expand(item, true);
+  const toggles = event.target.classList.contains("twist") || item.getAttribute("aria-selected") === "true";
   focus(item);
-  choose(item.dataset.node);
+  await Promise.all([expand(item, toggles ? item.getAttribute("aria-expanded") !== "true" : true), choose(item)]);
 });
 
 tree.addEventListener("keydown", (event) => {
@@ -46,33 +88,56 @@ tree.addEventListener("keydown", (event) => {
   const done = {
     ArrowDown: () => seen[place + 1] && focus(seen[place + 1]),
     ArrowUp: () => seen[place - 1] && focus(seen[place - 1]),
-    ArrowRight: () => (open === "false" ? expand(item, true) : open && seen[place + 1] && focus(seen[place + 1])),
+    ArrowRight: () => (open === "false" ? expand(item) : open && seen[place + 1] && focus(seen[place + 1])),
     ArrowLeft: () => (open === "true" ? expand(item, false) : parent && focus(parent)),
     Home: () => focus(seen[0]), End: () => focus(seen.at(-1)),
-    Enter: () => choose(item.dataset.node), " ": () => choose(item.dataset.node),
+    Enter: () => choose(item), " ": () => choose(item),
   }[event.key];
   if (!done) return;
   event.preventDefault();
   done();
 });
 
-panel.addEventListener("click", (event) => {
-  const path = event.target.dataset?.go;
-  if (!path || !find(path)) return;
+for (const place of [panel, found]) place.addEventListener("click", (event) => {
+  const path = event.target.closest("[data-go]")?.dataset.go;
+  if (!path || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
-  choose(path).then(() => focus(find(path)));
+  if (place === found) { search.value = ""; showFound(""); }
+  go(path);
 });
 
-document.getElementById("tree-search").addEventListener("input", (event) => {
-  const wanted = event.target.value.trim().toLowerCase();
-  for (const item of tree.querySelectorAll('[role="treeitem"]')) {
-    const hit = !wanted || item.dataset.node.toLowerCase().includes(wanted);
-    item.hidden = !hit && !item.querySelector(`[data-node*="${CSS.escape(wanted)}" i]`);
-    if (wanted && !item.hidden) expand(item, true);
-  }
+// The answer to the last question alone is shown, whichever comes last.
+const search = document.getElementById("tree-search");
+let asked = 0, waiting = 0;
+async function showFound(words) {
+  const mine = ++asked;
+  const hits = words ? await part("found", words) : "";
+  if (mine !== asked || hits === null) return;
+  found.innerHTML = hits;
+  found.hidden = !words;
+  branches.scrollTop = 0;
+  tree.hidden = Boolean(words);
+}
+search.addEventListener("input", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => showFound(search.value.trim()), SEARCH_MS);
 });
+
+setInterval(async () => {
+  const list = panel.querySelector("[data-poll]");
+  if (!list || document.hidden) return;
+  const answer = await part("node", chosen);
+  if (answer === null || !list.isConnected) return;
+  const fresh = document.createElement("template");
+  fresh.innerHTML = answer;
+  for (const name of ["Value", "StatusCode", "SourceTimestamp"]) {
+    const to = list.querySelector(`[data-attribute="${name}"]`), from = fresh.content.querySelector(`[data-attribute="${name}"]`);
+    if (to && from && to.textContent !== from.textContent) to.textContent = from.textContent;
+  }
+}, POLL_MS);
 
 {
   const first = tree.querySelector('[aria-selected="true"]') ?? tree.querySelector('[role="treeitem"]');
   if (first) first.tabIndex = 0;
+  if (first) branches.scrollTop = first.getBoundingClientRect().top - branches.getBoundingClientRect().top - branches.clientHeight / 2;
 }

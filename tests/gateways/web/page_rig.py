@@ -6,7 +6,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from address_space import load_plant
+from server.alarms.database import AlarmDatabase
+from server.alarms.ports import Snapshot
 from server.evidence import Detection, Evidence
 from server.security.users import Users
+from server.settings import CHECKOUT
 from server.store.ticks import to_ticks
 from sources.vision.draw import annotated
 from sources.vision.evidence import EvidenceStore, evidence_id
@@ -41,6 +45,29 @@ ROLES = {
     "egon": "Engineer",
     "ulf": "AuthenticatedUser",
 }
+PLANT = CHECKOUT / "address_space" / "plant.yaml"
+RACK = """\
+<UANodeSet xmlns="http://opcfoundation.org/UA/2011/03/UANodeSet.xsd">
+  <NamespaceUris><Uri>urn:example:rack</Uri></NamespaceUris>
+  <Aliases><Alias Alias="Int32">i=6</Alias></Aliases>
+  <UAObject NodeId="ns=1;s=Rack" BrowseName="1:Rack">
+    <DisplayName>Rack</DisplayName>
+    <References>
+      <Reference ReferenceType="i=40">i=58</Reference>
+      <Reference ReferenceType="i=35" IsForward="false">i=85</Reference>
+    </References>
+  </UAObject>
+  <UAVariable NodeId="ns=1;s=Rack.Slots" BrowseName="1:Slots" DataType="Int32" ParentNodeId="ns=1;s=Rack">
+    <DisplayName>Slots</DisplayName>
+    <References>
+      <Reference ReferenceType="i=40">i=63</Reference>
+      <Reference ReferenceType="i=47" IsForward="false">ns=1;s=Rack</Reference>
+    </References>
+    <Value><Int32 xmlns="http://opcfoundation.org/UA/2008/02/Types.xsd">4711</Int32></Value>
+  </UAVariable>
+</UANodeSet>
+"""
+"""Nodes that are loaded beside the plant file."""
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -115,12 +142,14 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         "PLANTREE_SOURCES__STALE_AFTER": "1",
         "PLANTREE_SOURCES__BAD_AFTER": "3",
     }
+    (folder / "rack.xml").write_text(RACK, encoding="utf-8")
+    env["PLANTREE_NODESETS"] = str(folder / "rack.xml")
     server = PlantreeProcess(folder, env)
     users = Users(server.data / "users.sqlite", server.certs / "users")
     for name, role in ROLES.items():
         users.add(name, PASSWORD.format(name=name), [role])
     users.close()
-    keep_snapshot(server.data / "vision" / "vision")
+    tell_alarm(server.data, keep_snapshot(server.data / "vision" / "vision"))
     # Playwright asks for a folder of its own browsers even where it is given another.
     with server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -132,6 +161,17 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             browser.close()
 
 
+def tell_alarm(data: Path, evidence: Evidence) -> None:
+    """Keep the event of an alarm of the past that had this evidence."""
+    database = AlarmDatabase(data / "alarms.sqlite")
+    condition = load_plant(PLANT).find_condition(f"{evidence.camera}.{evidence.rule}Alarm")
+    assert condition is not None
+    raised = Snapshot(condition, event_id=b"e" * 16, time=evidence.frame_time, active=True, evidence=evidence)
+    over = raised._replace(event_id=b"f" * 16, active=False, evidence=None)
+    database.post([raised, over]).result(10)
+    database.close()
+
+
 def keep_snapshot(
     folder: Path, picture: Any = None, box: tuple[float, float, float, float] = (0.4, 0.2, 0.6, 0.9), minute: int = 30
 ) -> Evidence:
@@ -140,7 +180,7 @@ def keep_snapshot(
         rows, columns = np.mgrid[0:240, 0:320]
         picture = np.stack((columns // 2, rows, 200 - rows // 2), -1).astype(np.uint8)
     seen = Detection("person", 0.87, box, "people")
-    moment = to_ticks(datetime(2026, 3, 1, 8, minute, tzinfo=UTC))
+    moment = to_ticks(datetime.now(UTC) - timedelta(minutes=60 - minute))
     boxed = annotated(picture, [seen], seen, [], "Camera1  ForbiddenZone")
     name = evidence_id("Plant.Camera1", "ForbiddenZone", moment)
     found = Evidence(name, "Plant.Camera1", "ForbiddenZone", seen, moment, "people", "0" * 64, 41.0, "", "", "", "")

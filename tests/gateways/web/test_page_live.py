@@ -2,9 +2,12 @@
 
 import re
 
-from playwright.sync_api import Page, expect
+import httpx
+from playwright.sync_api import Locator, Page, expect
 
-from tests.gateways.web.page_rig import PHONE, Rig, frozen, rig
+from address_space import load_plant
+from tests.gateways.web.page_rig import PHONE, PLANT, Rig, frozen, rig
+from tests.process_rig import PASSWORD
 
 __all__ = ["rig"]
 
@@ -165,6 +168,99 @@ def test_the_mimic_is_walked_by_arrow_keys(rig: Rig) -> None:
         assert page.evaluate(focused) == "Plant.Generator1"
         page.keyboard.press("Enter")
         page.wait_for_url(f"{rig.url}/machine/Plant.Generator1")
+
+
+def node(page: Page, name: str) -> Locator:
+    return page.locator(f'#tree [data-node="{name}"]').first
+
+
+def test_the_tree_is_walked_by_keys(rig: Rig) -> None:
+    with rig.page("olga", "/tree") as page:
+        node(page, "ns=2;s=Plant.Generator1").focus()
+        page.keyboard.press("ArrowRight")
+        speed = node(page, "ns=2;s=Plant.Generator1.Speed")
+        expect(speed).to_be_visible()
+        expect(speed.locator(".value").first).to_have_text(re.compile(r"^[\d,]+$"))
+        speed.focus()
+        for key in ("ArrowUp", "Enter"):
+            page.keyboard.press(key)
+        expect(page.locator("#node h2")).to_have_text("State")
+        expect(page.locator("#node")).to_contain_text("ns=2;s=Plant.Generator1.State")
+        expect(page.locator("#node")).to_contain_text("GeneratorState")
+        expect(page.locator('#node [data-show="value"]')).to_have_text("Running")
+        page.locator('#node a[data-go="ns=2;s=Plant.Generator1.Tripped"]').click()
+        expect(page.locator("#node h2")).to_have_text("Tripped")
+        expect(node(page, "ns=2;s=Plant.Generator1.Tripped")).to_have_attribute("aria-selected", "true")
+
+
+def test_the_tree_has_what_is_not_the_plant_s(rig: Rig) -> None:
+    with rig.page("olga", "/tree") as page:
+        page.get_by_placeholder("Search").fill("currenttime")
+        page.locator('#found a[data-go="i=2258"]').click()
+        expect(page.locator("#node h2")).to_have_text("CurrentTime")
+        expect(node(page, "i=2258")).to_be_focused()  # its branches are open
+        value = page.locator('#node [data-attribute="Value"]')
+        before = value.text_content()
+        expect(value).not_to_have_text(before or "")  # it lives
+        page.goto(f"{rig.url}/tree?path=ns%3D3%3Bs%3DRack.Slots")
+        expect(node(page, "ns=3;s=Rack")).to_be_visible()
+        expect(page.locator('#node [data-attribute="Value"]')).to_have_text("4711")
+        node(page, "i=86").locator(".entry").first.click()
+        page.goto(f"{rig.url}/tree?path=ns%3D2%3Bs%3DGeneratorType")
+        expect(node(page, "ns=2;s=GeneratorType")).to_have_attribute("aria-selected", "true")
+        expect(page.locator("#node")).to_contain_text("SubtypeOf")
+        answer = page.goto(f"{rig.url}/tree?path=ns%3D9%3Bs%3DNothing")
+        assert answer is not None
+        assert answer.status == 404
+
+
+def test_the_tree_shows_what_a_client_with_these_rights_would_see(rig: Rig) -> None:
+    with rig.page("olga", "/tree?path=Plant.Generator1.Tariff") as page:
+        access = page.locator('#node [data-attribute="UserAccessLevel"]')
+        expect(access).not_to_contain_text("CurrentWrite")
+        page.goto(f"{rig.url}/tree?path=i%3D3708")  # SessionSecurityDiagnosticsArray, a SecurityAdmin's
+        expect(page.locator('#node [data-attribute="StatusCode"]')).to_have_text("BadUserAccessDenied")
+    with rig.page("sara", "/tree?path=Plant.Generator1.Tariff") as page:
+        expect(page.locator('#node [data-attribute="UserAccessLevel"]')).to_contain_text("CurrentWrite")
+
+
+def test_the_tree_speaks_german(rig: Rig) -> None:
+    with rig.page("olga", "/tree?path=Plant.Generator1.OilPressure", language="de-DE") as page:
+        expect(page.locator("#node h2")).to_have_text("Öldruck")
+        page.get_by_placeholder("Suchen").fill("öltemp")
+        expect(page.locator("#found a")).to_have_text(["Öltemperatur"])
+
+
+def test_alarms_are_told_in_the_language_of_the_page(rig: Rig) -> None:
+    asked = """async () => (await import("/static/alarm-state.js")).listOf([
+        {name: "LowFuel", message: "Fuel is low: back to normal"}, {name: "Other", message: "Never heard of"}])"""
+    with rig.page("olga", "/alarms", language="de-DE") as page:
+        assert page.evaluate(asked) == [
+            {"name": "Kraftstoffmangel", "message": "Kraftstoff geht zur Neige: wieder normal"},
+            {"name": "Other", "message": "Never heard of"},
+        ]
+
+
+def test_the_tree_has_every_node_that_a_client_browses(rig: Rig) -> None:
+    plant = load_plant(PLANT)
+    with httpx.Client(base_url=rig.url) as client:
+        client.post("/login", json={"user": "sara", "password": PASSWORD.format(name="sara")}).raise_for_status()
+        pages = {it.path: client.get(f"/machine/{it.path}").raise_for_status().text for it in plant.objects}
+        linked = set(re.findall(r'href="/machine/([^"]+)"', client.get("/").text + pages[plant.root.path]))
+        for machine in plant.objects:
+            branch = client.get("/tree/children", params={"path": machine.path}).raise_for_status().text
+            below = [it.path for it in (*plant.children(machine), *machine.commands.values())]
+            below += [it.path for it in plant.conditions if it.machine is machine]
+            for path in (*below, *(it.path for it in machine.variables.values())):
+                assert f'data-node="ns=2;s={path}"' in branch, path
+            for variable in machine.variables.values():
+                assert f'data-path="{variable.path}" data-show="value"' in pages[machine.path], variable.path
+                assert f'data-path="{variable.path}" data-show="value"' in branch, variable.path
+        for variable in plant.machine("Plant.Generator1").variables.values():
+            shown = client.get("/tree/node", params={"path": variable.path}).raise_for_status().text
+            assert f"ns=2;s={variable.path}<" in shown
+        first = {it.path for it in plant.children(plant.root)}
+        assert first | {plant.root.path} <= linked
 
 
 def test_nothing_is_asked_of_anybody_else(rig: Rig) -> None:

@@ -4,14 +4,17 @@ import hashlib
 import re
 import string
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from asyncua import ua
 
 from address_space import Plant, load_plant
 from gateways.web.pages import describe, german, icons, symbols
 from gateways.web.pages.markup import Markup, el
 from gateways.web.pages.mimic import Cell, layout, mimic, zones
+from gateways.web.pages.node_text import attribute_text, value_text
 from gateways.web.pages.texts import ENGLISH, Texts
 from server.settings import CHECKOUT
 
@@ -64,7 +67,7 @@ def test_every_machine_has_a_place_of_its_own(plant: Plant, columns: int) -> Non
 @pytest.mark.parametrize("columns", [1, 2, 4])
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_the_mimic_is_well_formed_and_names_each_machine(plant: Plant, columns: int, language: str) -> None:
-    drawn = ElementTree.fromstring(mimic(plant, columns, Texts(language)))  # noqa: S314  it is ours
+    drawn = ElementTree.fromstring(mimic(plant, columns, Texts(language, plant.translation([language]))))  # noqa: S314  it is ours
     linked = {it.get("href") for it in drawn.iter("a")}
     assert linked == {f"/machine/{it.path}" for it in plant.machines if symbols.is_shown(it)}
     shown = {it.get("data-path") for it in drawn.iter("text")}
@@ -76,6 +79,15 @@ def test_another_plant_has_a_mimic_too(small: Plant) -> None:
     drawn = mimic(small, 4, Texts("en"))
     assert drawn.count("<a ") == 2
     assert 'class="bus"' not in drawn  # nothing feeds it
+
+
+def test_a_long_name_does_not_run_into_its_value(small: Plant, tmp_path: Path) -> None:
+    assert "textLength" not in mimic(small, 4, Texts("en"))
+    file = tmp_path / "long.yaml"
+    file.write_text(SMALL.replace("Load", "LoadOfTheVeryLargestMill"), encoding="utf-8")
+    drawn = ElementTree.fromstring(mimic(load_plant(file), 4, Texts("en")))  # noqa: S314  it is ours
+    labels = [it for it in drawn.iter("text") if it.text == "Load of the very largest mill"]
+    assert [0 < float(it.get("textLength", "0")) < 150 for it in labels] == [True, True]
 
 
 def test_zones_of_a_bar_are_beyond_its_limits(small: Plant) -> None:
@@ -98,14 +110,21 @@ def test_every_text_that_a_page_asks_for_is_there() -> None:
     asked: set[str] = set()
     for file in (*PAGES.glob("*.py"), *STATIC.glob("*.js")):
         asked |= set(re.findall(r"\btext(?:s)?\(\"([a-z_0-9]+)\"", file.read_text(encoding="utf-8")))
+    abouts = re.findall(r"(\w+): asking\(", (STATIC / "alarm-service.js").read_text(encoding="utf-8"))
+    assert len(abouts) == 4
+    asked |= {*abouts, *(f"{name}_about" for name in abouts)}
     assert len(asked) > 80
     assert asked - set(ENGLISH) == set()
 
 
-def test_default_names_have_german_words(plant: Plant) -> None:
-    shown = [it for machine in plant.machines if symbols.is_shown(machine) for it in machine.variables]
-    lacking = sorted({name for name in shown if name not in german.NAMES})
-    assert lacking == []
+def test_names_and_texts_of_the_plant_are_said_in_the_language_of_the_page(plant: Plant) -> None:
+    german_words = Texts("de", plant.translation(["de"]))
+    assert german_words.name("OilPressure") == "Öldruck"
+    assert german_words.state("Running") == "Läuft"
+    assert german_words.of("Shaft speed") == "Wellendrehzahl"
+    assert german_words.name("GearTemperature") == "Gear temperature"  # no name of the plant
+    english = Texts("en", plant.translation(["en"]))
+    assert (english.name("OilPressure"), english.of("Shaft speed")) == ("Oil pressure", "Shaft speed")
 
 
 @pytest.mark.parametrize(
@@ -115,6 +134,27 @@ def test_default_names_have_german_words(plant: Plant) -> None:
 )  # fmt: skip
 def test_browse_names_become_words(name: str, words: str) -> None:
     assert describe.words(name) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (True, "true"), (86_400_000.0, "86400000"), (b"\x01\xff", "01 ff"), ([1, 2], "[1, 2] (2)"),
+     (list(range(99)), f"[{', '.join(str(it) for it in range(40))}, …] (99)"), (ua.Range(0, 10), "0 … 10"),
+     (ua.NodeId("a;b", 2), "ns=2;s=a;b"), (ua.QualifiedName("Speed", 2), "2:Speed"),
+     (ua.ServerState.Running, "Running"),
+     (ua.LocalizedText("Öl", "de"), "Öl"), (ua.StatusCode(0x80310000), "BadNoCommunication"),
+     (ua.ReadValueId(ua.NodeId(84), 13), "NodeId: i=84; AttributeId: 13; IndexRange: –; DataEncoding: 0:None")],
+    ids=range(13),
+)  # fmt: skip
+def test_values_of_nodes_are_text(value: Any, text: str) -> None:
+    assert value_text(value).startswith(text)
+
+
+def test_bits_of_attributes_are_named() -> None:
+    assert attribute_text(ua.AttributeIds.UserAccessLevel, 0x43) == "CurrentRead, CurrentWrite, TimestampWrite"
+    assert attribute_text(ua.AttributeIds.EventNotifier, 5) == "SubscribeToEvents, HistoryRead"
+    assert attribute_text(ua.AttributeIds.ValueRank, -1) == "Scalar (-1)"
+    assert attribute_text(ua.AttributeIds.NodeClass, 2) == "Variable"
 
 
 def test_text_is_escaped_and_markup_is_not() -> None:

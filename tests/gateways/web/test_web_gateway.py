@@ -120,3 +120,9 @@ async def test_what_goes_over_no_websocket_is_refused(plant: World) -> None:
 def test_the_page_is_on_by_default_and_for_this_machine_alone() -> None:
     settings = WebSettings()
     assert (settings.enabled, settings.host, settings.port, settings.tls) == (True, "127.0.0.1", 8081, False)
+
+
+async def test_without_the_address_space_in_the_process_the_tree_says_so(plant: World) -> None:
+    answer = await (await plant.person("Operator")).get("/tree")
+    assert answer.status_code == 501
+    assert "not in this process" in answer.text

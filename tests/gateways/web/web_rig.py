@@ -17,6 +17,7 @@ from address_space import load_plant
 from gateways.web.gateway import WebGateway
 from gateways.web.settings import WebSettings
 from server.alarms import Alarms
+from server.audit import AuditEntry, AuditKind
 from server.audit_trail import AuditTrail
 from server.commands import Commands
 from server.emergency_stop import EmergencyStops
@@ -87,9 +88,11 @@ class World:
         self.users = Users(folder / "users.sqlite", hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         self.commands = Commands(self.plant, self.store, self.state, {"fake": self.source})
         self.stops = EmergencyStops(self.plant, self.store, self.state, self.commands, {"fake": self.source})
-        self.alarms = Alarms(self.plant, self.store, folder / "alarms.sqlite", audit=self.commands.audit)
-        self.trust = TrustList(folder / "certs")
         self.evidence = EvidenceRegister()
+        self.alarms = Alarms(
+            self.plant, self.store, folder / "alarms.sqlite", audit=self.commands.audit, evidence=self.evidence
+        )
+        self.trust = TrustList(folder / "certs")
         self.historian: Historian | None = None
         self.status = GatewayStatus()
         self.certificate = folder / "certificate.pem"
@@ -197,7 +200,16 @@ class World:
 
     def audit(self) -> list[tuple[str, str, str, str]]:
         """Return who did what from where, with what result, oldest first."""
-        return [(it.who, it.origin, it.action, f"0x{it.status:08X}") for it in AuditTrail(self.state.path).read()]
+        return [(it.who, it.origin, it.action, f"0x{it.status:08X}") for it in self.trail()]
+
+    def trail(self) -> list[AuditEntry]:
+        """Return the audit trail, oldest first."""
+        return AuditTrail(self.state.path).read()
+
+    def ends(self) -> list[tuple[str, str, str]]:
+        """Return whose logins have ended, from where, and why."""
+        found = [it for it in self.trail() if it.kind is AuditKind.CLOSE_SESSION]
+        return [(it.who, it.origin, it.details["why"]) for it in found]
 
 
 class Page:
