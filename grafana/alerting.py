@@ -34,6 +34,7 @@ class Rule:
 
 
 _GATEWAY = "\"type\" = 'GatewayDiagnosticsType'"
+_SAME = "on(site, condition, source)"
 _PROM_GATEWAY = 'type="GatewayDiagnosticsType"'
 _FLUX_GATEWAY = (
     f"from(bucket: v.defaultBucket)\n  |> range(start: -{CARRY})\n"
@@ -41,7 +42,7 @@ _FLUX_GATEWAY = (
 )
 _FLUX_ALARMS = (
     f"from(bucket: v.defaultBucket)\n  |> range(start: -{ALARM_CARRY})\n"
-    '  |> filter(fn: (r) => r._measurement == "alarm" and (r._field == "active" or r._field == "severity"))\n'
+    '  |> filter(fn: (r) => r._measurement == "alarm" and r._field =~ /^(active|severity|hidden)$/)\n'
     '  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")\n'
     '  |> group(columns: ["site", "condition", "source"])\n  |> sort(columns: ["_time"])\n  |> tail(n: 1)\n'
 )
@@ -51,16 +52,19 @@ RULES = (
         "plantree-critical",
         "Critical condition stands",
         "{{ .Labels.condition }} stands",
-        f"A condition of severity {CRITICAL_SEVERITY} or more is active.",
+        f"A condition of severity {CRITICAL_SEVERITY} or more is active, and neither shelved nor suppressed.",
         "critical",
         {
-            "promql": f"(last_over_time(alarm_active[{ALARM_CARRY}]) == 1) and on(site, condition, source) "
-            f"(last_over_time(alarm_severity[{ALARM_CARRY}]) >= {CRITICAL_SEVERITY})",
-            "flux": f"{_FLUX_ALARMS}  |> filter(fn: (r) => r.active == 1 and r.severity >= {CRITICAL_SEVERITY})\n"
+            "promql": f"(last_over_time(alarm_active[{ALARM_CARRY}]) == 1) "
+            f"and {_SAME} (last_over_time(alarm_severity[{ALARM_CARRY}]) >= {CRITICAL_SEVERITY}) "
+            f"unless {_SAME} (last_over_time(alarm_hidden[{ALARM_CARRY}]) == 1)",
+            "flux": f"{_FLUX_ALARMS}"
+            f"  |> filter(fn: (r) => r.active == 1 and r.hidden == 0 and r.severity >= {CRITICAL_SEVERITY})\n"
             '  |> keep(columns: ["_time", "active", "condition"])\n  |> group(columns: ["condition"])',
-            "influxql": 'SELECT "active" FROM (SELECT last("active") AS "active", last("severity") AS "severity" '
-            f'FROM "alarm" WHERE time > now() - {ALARM_CARRY} GROUP BY "site", "condition", "source") '
-            f'WHERE "active" = 1 AND "severity" >= {CRITICAL_SEVERITY} GROUP BY "condition"',
+            "influxql": 'SELECT "active" FROM (SELECT last("active") AS "active", last("severity") AS "severity", '
+            f'last("hidden") AS "hidden" FROM "alarm" WHERE time > now() - {ALARM_CARRY} '
+            'GROUP BY "site", "condition", "source") '
+            f'WHERE "active" = 1 AND "hidden" = 0 AND "severity" >= {CRITICAL_SEVERITY} GROUP BY "condition"',
         },
         pending="0s",
         looks_back_s=7 * 86_400,
@@ -103,7 +107,7 @@ RULES = (
         },
     ),
 )
-"""In InfluxQL a failed gateway is told by its lag alone."""
+"""In InfluxQL a failed gateway is told by its lag; one without its peer is a critical condition, CommunicationLost."""
 
 
 def rule_group(language: Language, *, contact: bool) -> dict[str, Any]:

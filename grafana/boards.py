@@ -10,6 +10,7 @@ from grafana.sdk import Builder, JSONEncoder, common_model, dashboard, dashboard
 
 TAG = "plantree"
 REFRESH = "10s"
+LAST_HOUR, LAST_SHIFT, LAST_DAY = "now-1h", "now-8h", "now-24h"
 COLUMNS = 24
 DEFAULT_UID = "plantree"
 """uid of the data source that provisioning makes."""
@@ -18,18 +19,31 @@ _OF_INTERVALS = ("auto", "auto_count", "auto_min")
 
 
 class Board:
-    """One dashboard in the making; `machine_type` limits the variable `machine` to machines of that type."""
+    """One dashboard in the making; `machine_type` limits the variable `machine` to machines of that type.
 
-    def __init__(self, speaks: Speaks, slug: str, title: str, description: str, machine_type: str = "") -> None:
+    `since` is where the time range begins until somebody chooses another.
+    """
+
+    def __init__(
+        self,
+        speaks: Speaks,
+        slug: str,
+        title: str,
+        description: str,
+        machine_type: str = "",
+        since: str = LAST_HOUR,
+    ) -> None:
         self.speaks = speaks
         self.uid = f"plantree-{slug}"
         self.title = title
         built = dashboard.Dashboard(f"Plantree · {title}").uid(self.uid).description(description)
-        built = built.tags([TAG]).refresh(REFRESH).time("now-1h", "now").timezone("browser").readonly()
+        built = built.tags([TAG]).refresh(REFRESH).time(since, "now").timezone("browser").readonly()
         built = built.tooltip(dashboard_model.DashboardCursorSync.CROSSHAIR)
         for variable in _variables(speaks, machine_type):
             built = built.with_variable(variable)
-        self._built = built.link(_links()).annotation(_Annotations(speaks)).annotation(_written())
+        self._built = (
+            built.link(_links()).link(_wall_screen(self.uid)).annotation(_Annotations(speaks)).annotation(_written())
+        )
 
     def row(self, title: str) -> None:
         """Begin a row of panels."""
@@ -82,17 +96,24 @@ def _lay_out(panels: list[dict[str, Any]]) -> None:
 
 def link_to(uid: str, title: str) -> Builder[Any]:
     """Link a panel to another dashboard, with time and variables."""
-    return (
-        dashboard.DashboardLink(title)
-        .type(dashboard_model.DashboardLinkType.LINK)
-        .url(f"/d/{uid}?${{__url_time_range}}&${{site:queryparam}}&${{{DATASOURCE}:queryparam}}")
-    )
+    return dashboard.DashboardLink(title).type(dashboard_model.DashboardLinkType.LINK).url(address_of(uid))
+
+
+def address_of(uid: str) -> str:
+    """Return the address of another dashboard, with the time range, the site and the data source of this one."""
+    return f"/d/{uid}?${{__url_time_range}}&${{site:queryparam}}&${{{DATASOURCE}:queryparam}}"
 
 
 def _links() -> Builder[Any]:
     """Link to all dashboards of Plantree."""
     links = dashboard.DashboardLink("Plantree").type(dashboard_model.DashboardLinkType.DASHBOARDS).tags([TAG])
     return links.as_dropdown(False).include_vars(True).keep_time(True)
+
+
+def _wall_screen(uid: str) -> Builder[Any]:
+    """Link to the same page without menus."""
+    link = dashboard.DashboardLink("Wall screen").type(dashboard_model.DashboardLinkType.LINK)
+    return link.url(f"/d/{uid}?kiosk").icon("external link").include_vars(True).keep_time(True)
 
 
 def _variables(speaks: Speaks, machine_type: str) -> Iterable[Builder[Any]]:

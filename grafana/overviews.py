@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from address_space import diagnostics
 from address_space.model import BuiltinType, MachineType, Plant, VariableDeclaration
 from grafana import panels
-from grafana.boards import Board, link_to
+from grafana.boards import LAST_DAY, LAST_HOUR, Board, address_of, link_to
 from grafana.query import Series, Speaks, Target
 from grafana.sdk import common_model, dashboard_model
 
 _KEY_FIGURES = ("ActivePower", "PowerConsumption", "OEE", "LineSpeed", "Temperature", "AirQualityIndex", "FrameRate")
 _ALARMS = "Alarms"
 """The object of ServerDiagnostics that has the figures of ISA-18.2, where there is one."""
+_PICTURE = {"snapshot": "Picture", "uri": "Picture"}
+"""{column: title} of the address of a picture: InfluxDB's, VictoriaMetrics'."""
 _GATEWAY, _SOURCE = diagnostics.GATEWAY_TYPE, diagnostics.SOURCE_TYPE
 _METRICS = {
     "Sessions": ("plantree_sessions", "OPC UA sessions", "none"),
@@ -26,7 +28,15 @@ _METRICS = {
 """{title: (PromQL, description, unit)} of what only /metrics has."""
 
 
-def plant_overview(plant: Plant, speaks: Speaks, pages: Mapping[str, tuple[str, str]]) -> Board:
+class Page(NamedTuple):
+    """A type's dashboard: its uid is `plantree-SLUG`; `since` is where its time range begins."""
+
+    slug: str
+    title: str
+    since: str = LAST_HOUR
+
+
+def plant_overview(plant: Plant, speaks: Speaks, pages: Mapping[str, Page]) -> Board:
     """Build the first page: states of all machines, key figures, alarms, quality of the data."""
     board = Board(speaks, "overview", "Plant overview", f"{plant.description}: every machine at a glance.")
     board.row("Alarms and data")
@@ -37,8 +47,8 @@ def plant_overview(plant: Plant, speaks: Speaks, pages: Mapping[str, tuple[str, 
     quality = panels.count("Variables by quality", "Variables whose present status is Good, Uncertain or Bad")
     board.add(quality.span(16).links([link_to("plantree-server", "Server health")]), speaks.qualities())
     _own_variables(board, plant.root.type)
-    for name, (slug, title) in pages.items():
-        _summary(board, plant.types[name], slug, title)
+    for name, page in pages.items():
+        _summary(board, plant.types[name], page.slug, page.title)
     return board
 
 
@@ -103,8 +113,10 @@ def _summary(board: Board, machine_type: MachineType, slug: str, title: str) -> 
 
 
 def alarms(plant: Plant, speaks: Speaks) -> Board:
-    """Build the page of conditions: figures of ISA-18.2, states over time, what stands."""
-    board = Board(speaks, "alarms", "Alarms", "Conditions: what stands, what was, and how often (ISA-18.2).")
+    """Build the page of conditions: what stands, with pictures, figures of ISA-18.2, states over time, hours."""
+    board = Board(
+        speaks, "alarms", "Alarms", "Conditions: what stands, what was, and how often (ISA-18.2).", since=LAST_DAY
+    )
     board.row("Now")
     board.add(panels.count("Standing", "Conditions that are active", alarming=True), speaks.standing_count())
     unacknowledged = panels.count("Unacknowledged", "Conditions that nobody has acknowledged", alarming=True)
@@ -128,8 +140,13 @@ def alarms(plant: Plant, speaks: Speaks) -> Board:
 
 
 def _standing_list() -> Any:
+    """List them, with the picture that a camera raised the alarm with."""
     panel = panels.listing("Standing and unacknowledged", "Conditions that are active or not acknowledged")
-    panel = panel.with_transformation(dashboard_model.DataTransformerConfig(id_val="merge", options={}))
+    panel = (
+        panel.height(12)
+        .cell_height(common_model.TableCellHeight.LG)
+        .with_transformation(dashboard_model.DataTransformerConfig(id_val="merge", options={}))
+    )
     names = {
         "condition": "Condition",
         "source": "Machine",
@@ -140,27 +157,39 @@ def _standing_list() -> Any:
         "Value #A": "Severity",
         "Value #B": "Active",
         "Value #C": "Acknowledged",
+        **_PICTURE,
     }
-    panel = panel.with_transformation(panels.renamed(names, ("Time", "__name__", "site")))
+    panel = panel.with_transformation(panels.renamed(names, ("Time", "Value #D", "__name__", "site", "sha256")))
     yes_no = panels.value_mappings({0: ("no", "orange"), 1: ("yes", "green")})
     mappings = dashboard_model.DynamicConfigValue(id_val="mappings", value=[item.to_json() for item in yes_no])
     for column in ("Active", "Acknowledged"):
         panel = panel.override_by_name(column, [mappings])
-    to_machine = [{"title": "Overview of this machine", "url": "/d/plantree-overview?var-machine=${__value.raw}"}]
-    return panel.override_by_name("Machine", [dashboard_model.DynamicConfigValue(id_val="links", value=to_machine)])
+    to_machine = f"{address_of('plantree-overview')}&var-machine=${{__data.fields.Machine}}"
+    to_history = f"{address_of('plantree-alarms')}&var-machine=${{__data.fields.Machine}}"
+    panel = panel.override_by_name("Machine", [_linked("Overview of this machine", to_machine)])
+    panel = panel.override_by_name("Condition", [_linked("Alarms of this machine", to_history)])
+    return _with_pictures(panel)
+
+
+def _linked(title: str, url: str, *, elsewhere: bool = False) -> dashboard_model.DynamicConfigValue:
+    link = {"title": title, "url": url, "targetBlank": elsewhere}
+    return dashboard_model.DynamicConfigValue(id_val="links", value=[link])
+
+
+def _with_pictures(panel: Any) -> Any:
+    """Show the column Picture, an address, as the picture, with a link to it."""
+    shown = dashboard_model.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "image"})
+    return panel.override_by_name("Picture", [shown, _linked("Open the picture", "${__value.raw}", elsewhere=True)])
 
 
 def gallery(board: Board) -> None:
     """Show pictures of alarms: the text of `snapshot` is the picture's address."""
     panel = panels.listing("Pictures of alarms", "The newest pictures that cameras raised an alarm with").height(12)
-    names = {"condition": "Condition", "snapshot": "Picture", "uri": "Picture"}
+    names = {"condition": "Condition", **_PICTURE}
     panel = panel.with_transformation(panels.renamed(names, ("Time", "Value", "__name__", "site", "source", "sha256")))
-    panel = panel.cell_height(common_model.TableCellHeight.LG)
-    picture = dashboard_model.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "image"})
-    links = [{"title": "Open the picture", "url": "${__value.raw}", "targetBlank": True}]
-    link = dashboard_model.DynamicConfigValue(id_val="links", value=links)
+    panel = _with_pictures(panel.cell_height(common_model.TableCellHeight.LG))
     board.row("Gallery")
-    board.add(panel.override_by_name("Picture", [picture, link]), board.speaks.snapshots())
+    board.add(panel, board.speaks.snapshots())
 
 
 def server_health(plant: Plant, speaks: Speaks) -> Board:

@@ -9,16 +9,17 @@ from typing import Any
 from address_space import diagnostics
 from address_space.model import BuiltinType, MachineType, Plant, VariableDeclaration
 from grafana import overviews, panels
-from grafana.boards import Board
+from grafana.boards import LAST_DAY, LAST_SHIFT, Board
+from grafana.overviews import Page
 from grafana.query import Series, Speaks
 from grafana.units import unit_id
 
 TITLES = {
-    "GeneratorType": ("generator", "Generator"),
-    "ProductionLineType": ("lines", "Production lines"),
-    "EnergyMeterType": ("energy", "Energy"),
-    "EnvironmentType": ("environment", "Environment"),
-    "CameraType": ("cameras", "Cameras"),
+    "GeneratorType": Page("generator", "Generator"),
+    "ProductionLineType": Page("lines", "Production lines", LAST_SHIFT),
+    "EnergyMeterType": Page("energy", "Energy", LAST_DAY),
+    "EnvironmentType": Page("environment", "Environment"),
+    "CameraType": Page("cameras", "Cameras"),
 }
 """Types whose dashboards have a name of their own; any other is called after its type."""
 
@@ -29,17 +30,18 @@ _COUNTERS = {"kWh": "Energy", "MWh": "Energy", "piece": "Pieces"}
 
 def dashboards(plant: Plant, speaks: Speaks) -> dict[str, str]:
     """Return {uid: JSON} of every dashboard in one query language."""
-    boards = [overviews.plant_overview(plant, speaks, type_pages(plant)), overviews.alarms(plant, speaks)]
-    boards += [_of_type(plant.types[name], speaks) for name in type_pages(plant)]
+    pages = type_pages(plant)
+    boards = [overviews.plant_overview(plant, speaks, pages), overviews.alarms(plant, speaks)]
+    boards += [_of_type(plant.types[name], page, speaks) for name, page in pages.items()]
     boards.append(overviews.server_health(plant, speaks))
     return {board.uid: _text(board) for board in boards}
 
 
-def type_pages(plant: Plant) -> dict[str, tuple[str, str]]:
-    """Return {type: (slug, title)} of the types that have a dashboard: those of which there are machines."""
+def type_pages(plant: Plant) -> dict[str, Page]:
+    """Return {type: page} of the types that have a dashboard: those of which there are machines."""
     own = {machine.type.name for machine in plant.machines} - set(diagnostics.TYPES)
     return {
-        name: TITLES.get(name, (_slug(name), _words(name)))
+        name: TITLES.get(name, Page(_slug(name), _words(name)))
         for name, machine_type in plant.types.items()
         if name in own and machine_type.variables
     }
@@ -49,9 +51,8 @@ def _text(board: Board) -> str:
     return json.dumps(board.build(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def _of_type(machine_type: MachineType, speaks: Speaks) -> Board:
-    slug, title = TITLES.get(machine_type.name, (_slug(machine_type.name), _words(machine_type.name)))
-    board = Board(speaks, slug, title, f"{machine_type.description}.", machine_type.name)
+def _of_type(machine_type: MachineType, page: Page, speaks: Speaks) -> Board:
+    board = Board(speaks, page.slug, page.title, f"{machine_type.description}.", machine_type.name, page.since)
     variables = machine_type.variables
     if all(name in variables for name in _OEE):
         _oee(board, machine_type)

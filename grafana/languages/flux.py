@@ -10,8 +10,10 @@ from grafana.settings import Language
 
 _SITE = "r.site =~ /^(${site:regex})$/"
 _RANGE = "range(start: v.timeRangeStart, stop: v.timeRangeStop)"
-_ALARM = f'r._measurement == "alarm" and {_SITE}'
-_ACTIVATION = "r.active == 1 and r.acked == 0"
+_ALARM = f'r._measurement == "alarm" and {_SITE} and r.source =~ /^(${{machine:regex}})$/'
+_SHOWN = "r.active == 1 and r.hidden == 0"
+"""Active, and neither shelved nor suppressed."""
+_ACTIVATION = 'r.event == "active" and r.hidden == 0'
 
 
 def predicate(series: Series) -> str:
@@ -26,8 +28,9 @@ def _samples(where: str, field: str, during: str) -> str:
 
 
 def _alarms(during: str) -> str:
-    """Transitions, their numbers side by side."""
-    fields = " or ".join(f'r._field == "{name}"' for name in ("severity", "active", "acked", "confirmed"))
+    """Ask for transitions, their fields side by side."""
+    names = ("severity", "active", "acked", "hidden", "event")
+    fields = " or ".join(f'r._field == "{name}"' for name in names)
     return (
         f"from(bucket: v.defaultBucket)\n  |> {during}\n  |> filter(fn: (r) => {_ALARM} and ({fields}))\n"
         '  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")\n'
@@ -35,11 +38,14 @@ def _alarms(during: str) -> str:
 
 
 def _standing(where: str) -> str:
+    """Ask what was told last of each condition, a row each; a picture is told at an activation alone."""
+    fields = ("severity", "active", "acked", "hidden", "message", "snapshot")
+    wanted = " or ".join(f'r._field == "{name}"' for name in fields)
     return (
-        f"{_alarms(f'range(start: -{ALARM_CARRY})')}"
-        '  |> group(columns: ["site", "condition", "source"])\n'
-        '  |> sort(columns: ["_time"])\n  |> tail(n: 1)\n  |> group()\n'
-        f"  |> filter(fn: (r) => {where})\n"
+        f"from(bucket: v.defaultBucket)\n  |> range(start: -{ALARM_CARRY})\n"
+        f"  |> filter(fn: (r) => {_ALARM} and ({wanted}))\n  |> last()\n"
+        '  |> pivot(rowKey: ["site", "condition", "source"], columnKey: ["_field"], valueColumn: "_value")\n'
+        f"  |> group()\n  |> filter(fn: (r) => {where})\n"
     )
 
 
@@ -118,8 +124,11 @@ class Flux(Speaks):
 
     @override
     def standing(self) -> list[Target]:
-        columns = '["condition", "source", "severity", "active", "acked"]'
-        return [Target(f"{_standing('r.active == 1 or r.acked == 0')}  |> keep(columns: {columns})", as_table=True)]
+        columns = ", ".join(f"{name}: r.{name}" for name in ("condition", "source", "severity", "active", "acked"))
+        # Where no condition has a picture there is no such column.
+        texts = 'message: r.message, snapshot: if exists r.snapshot then r.snapshot else ""'
+        rows = f"{_standing(f'({_SHOWN}) or r.acked == 0')}  |> map(fn: (r) => ({{{columns}, {texts}}}))"
+        return [Target(rows, as_table=True)]
 
     @override
     def condition_states(self) -> list[Target]:
@@ -135,7 +144,7 @@ class Flux(Speaks):
 
     @override
     def standing_count(self) -> list[Target]:
-        return [Target(f'{_standing("r.active == 1")}  |> count(column: "active")')]
+        return [Target(f'{_standing(_SHOWN)}  |> count(column: "active")')]
 
     @override
     def unacknowledged_count(self) -> list[Target]:
@@ -166,10 +175,9 @@ class Flux(Speaks):
 
     @override
     def snapshots(self) -> list[Target]:
-        where = f"{_ALARM} and r.source =~ /^(${{machine:regex}})$/"
         return [
             Target(
-                f"{_samples(where, 'snapshot', f'range(start: -{ALARM_CARRY})')}  |> group()\n"
+                f"{_samples(_ALARM, 'snapshot', f'range(start: -{ALARM_CARRY})')}  |> group()\n"
                 '  |> sort(columns: ["_time"], desc: true)\n  |> limit(n: 24)\n'
                 '  |> keep(columns: ["_time", "condition", "_value"])\n  |> rename(columns: {_value: "snapshot"})',
                 as_table=True,

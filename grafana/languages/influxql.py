@@ -10,9 +10,12 @@ from grafana.query import ALARM_CARRY, BAD, CARRY, UNCERTAIN, Series, Speaks, Ta
 from grafana.settings import Language
 
 _SITE = '"site" =~ /^(${site:regex})$/'
+_OF_CONDITIONS = f'{_SITE} AND "source" =~ /^(${{machine:regex}})$/'
+_SHOWN = '"active" = 1 AND "hidden" = 0'
+"""Active, and neither shelved nor suppressed."""
 _SINCE = f"time > now() - {CARRY}"
 _ALARM_SINCE = f"time > now() - {ALARM_CARRY}"
-_ACTIVATION = '"active" = 1 AND "acked" = 0'
+_ACTIVATION = '"event" = \'active\' AND "hidden" = 0'
 
 
 def where(series: Series) -> str:
@@ -77,14 +80,14 @@ class InfluxQl(Speaks):
 
     @override
     def standing(self) -> list[Target]:
-        columns = '"severity", "active", "acked", "message"'
-        return [Target(f'SELECT {columns} FROM ({_PRESENT}) WHERE "active" = 1 OR "acked" = 0', as_table=True)]
+        columns = '"condition", "source", "severity", "active", "acked", "message", "snapshot"'
+        return [Target(f'SELECT {columns} FROM ({_PRESENT}) WHERE ({_SHOWN}) OR "acked" = 0', as_table=True)]
 
     @override
     def condition_states(self) -> list[Target]:
         return [
             Target(
-                f'SELECT "active" * 2 + 1 - "acked" AS "state" FROM "alarm" WHERE {_SITE} '
+                f'SELECT "active" * 2 + 1 - "acked" AS "state" FROM "alarm" WHERE {_OF_CONDITIONS} '
                 f'AND time >= ${{__from}}ms - {ALARM_CARRY} AND time <= ${{__to}}ms GROUP BY "condition"',
                 legend="$tag_condition",
             )
@@ -92,7 +95,7 @@ class InfluxQl(Speaks):
 
     @override
     def standing_count(self) -> list[Target]:
-        return [Target(f'SELECT count("active") FROM ({_PRESENT}) WHERE "active" = 1', legend="standing")]
+        return [Target(f'SELECT count("active") FROM ({_PRESENT}) WHERE {_SHOWN}', legend="standing")]
 
     @override
     def unacknowledged_count(self) -> list[Target]:
@@ -115,7 +118,7 @@ class InfluxQl(Speaks):
     def snapshots(self) -> list[Target]:
         return [
             Target(
-                f'SELECT "snapshot", "condition" FROM "alarm" WHERE {_SITE} AND "source" =~ /^(${{machine:regex}})$/ '
+                f'SELECT "snapshot", "condition" FROM "alarm" WHERE {_OF_CONDITIONS} '
                 f"AND {_ALARM_SINCE} ORDER BY time DESC LIMIT 24",
                 as_table=True,
             )
@@ -133,7 +136,7 @@ class InfluxQl(Speaks):
     @override
     def annotation(self) -> Mapping[str, Any]:
         columns = '"condition", "source", "message"'
-        query = f'SELECT {columns} FROM "alarm" WHERE {_ACTIVATION} AND {_SITE} AND $timeFilter'
+        query = f'SELECT {columns} FROM "alarm" WHERE {_ACTIVATION} AND {_OF_CONDITIONS} AND $timeFilter'
         return {
             "target": {"refId": "Anno", "query": query, "rawQuery": True, "resultFormat": "table"},
             "mappings": {
@@ -145,6 +148,7 @@ class InfluxQl(Speaks):
 
 _PRESENT = (
     'SELECT last("severity") AS "severity", last("active") AS "active", last("acked") AS "acked", '
-    f'last("message") AS "message" FROM "alarm" WHERE {_SITE} AND {_ALARM_SINCE} GROUP BY "site", "condition", "source"'
+    'last("hidden") AS "hidden", last("message") AS "message", last("snapshot") AS "snapshot" FROM "alarm" '
+    f'WHERE {_OF_CONDITIONS} AND {_ALARM_SINCE} GROUP BY "site", "condition", "source"'
 )
-_ACTIVATIONS = f'SELECT count("severity") FROM "alarm" WHERE {_ACTIVATION} AND {_SITE}'
+_ACTIVATIONS = f'SELECT count("severity") FROM "alarm" WHERE {_ACTIVATION} AND {_OF_CONDITIONS}'

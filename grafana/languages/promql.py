@@ -8,11 +8,21 @@ from typing_extensions import override
 from grafana.query import ALARM_CARRY, BAD, CARRY, UNCERTAIN, Series, Speaks, Target
 from grafana.settings import Language
 
-_ACTIVE = f'last_over_time(alarm_active{{site=~"$site"}}[{ALARM_CARRY}])'
-_ACKED = f'last_over_time(alarm_acked{{site=~"$site"}}[{ALARM_CARRY}])'
+_OF_CONDITIONS = '{site=~"$site",source=~"$machine"}'
 _SAME = "on(site, condition, source)"
+
+
+def _told(field: str) -> str:
+    """Ask what the last transition of each condition said."""
+    return f"last_over_time(alarm_{field}{_OF_CONDITIONS}[{ALARM_CARRY}])"
+
+
+_ACTIVE, _ACKED = _told("active"), _told("acked")
+_SHOWN = f"({_ACTIVE} == 1 unless {_SAME} ({_told('hidden')} == 1))"
+"""Active, and neither shelved nor suppressed."""
 _STATUS = f'last_over_time(opcua_status{{site=~"$site"}}[{CARRY}])'
-_STANDING = f"({_ACTIVE} == 1 or {_ACKED} == 0)"
+_STANDING = f"({_SHOWN} or {_SAME} ({_ACKED} == 0))"
+_PICTURES = f"tlast_over_time(alarm_snapshot{_OF_CONDITIONS}[{ALARM_CARRY}])"
 
 
 def selector(series: Series) -> str:
@@ -68,11 +78,10 @@ class PromQl(Speaks):
 
     @override
     def standing(self) -> list[Target]:
-        severity = f'last_over_time(alarm_severity{{site=~"$site"}}[{ALARM_CARRY}])'
-        return [
-            Target(f"{what} and {_SAME} {_STANDING}", instant=True, as_table=True)
-            for what in (severity, _ACTIVE, _ACKED)
-        ]
+        # A table each, which Grafana merges by the labels that all have: the metric's name must not be one of them.
+        numbers = [f"max({what}) by (site, condition, source)" for what in (_told("severity"), _ACTIVE, _ACKED)]
+        picture = f"topk(1, {_PICTURES}) by (site, condition, source)"
+        return [Target(f"{what} and {_SAME} {_STANDING}", instant=True, as_table=True) for what in (*numbers, picture)]
 
     @override
     def condition_states(self) -> list[Target]:
@@ -80,7 +89,7 @@ class PromQl(Speaks):
 
     @override
     def standing_count(self) -> list[Target]:
-        return [Target(f"count({_ACTIVE} == 1) or vector(0)", instant=True, legend="standing")]
+        return [Target(f"count({_SHOWN}) or vector(0)", instant=True, legend="standing")]
 
     @override
     def unacknowledged_count(self) -> list[Target]:
@@ -103,8 +112,7 @@ class PromQl(Speaks):
 
     @override
     def snapshots(self) -> list[Target]:
-        newest = f'topk(24, tlast_over_time(alarm_snapshot{{site=~"$site",source=~"$machine"}}[{ALARM_CARRY}]))'
-        return [Target(newest, instant=True, as_table=True)]
+        return [Target(f"topk(24, {_PICTURES})", instant=True, as_table=True)]
 
     @override
     def sites(self) -> str:

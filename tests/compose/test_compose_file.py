@@ -107,12 +107,15 @@ def test_names_and_ports_fit(tmp_path: Path, database: str) -> None:
     folder = make_secrets(tmp_path / "secrets", database)
     settings, known = settings_of(folder), services()
     ports = {str(port).rpartition(":")[2] for port in known["plantree"]["ports"]}
-    assert ports == {str(settings.opcua.port), str(settings.modbus.port), str(settings.http.port)}
+    own = (settings.opcua, settings.modbus, settings.http, settings.web)
+    assert ports == {str(section.port) for section in own}
+    # Grafana's pictures of alarms are fetched by the browser of whoever looks.
+    assert settings.http.public_url == f"http://localhost:{settings.http.port}"
     exposed = re.search(r"^EXPOSE (.*)$", (ROOT / "docker" / "Dockerfile").read_text(), re.MULTILINE)
     assert exposed is not None
     assert set(exposed[1].split()) == ports
     assert known["mosquitto"]["ports"] == ["8883:8883"]
-    for name in ("http", "modbus", "opcua"):
+    for name in ("http", "modbus", "opcua", "web"):
         assert ipaddress.ip_address(getattr(settings, name).host).is_unspecified, name
     language = {"victoria": "promql", "influx": "flux"}[database]
     source = yaml.safe_load((ROOT / f"grafana/provisioning/{language}/datasources/plantree.yml").read_text())

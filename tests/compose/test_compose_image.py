@@ -49,10 +49,11 @@ def test_the_steps_make_an_image_that_runs(build: Build, tmp_path: Path) -> None
         "OPCUA__PORT": free_port(),
         "HTTP__PORT": free_port(),
         "MODBUS__PORT": free_port(),
+        "WEB__PORT": free_port(),
         "MQTT__EMBEDDED__PORT": free_port(),
     }
     environment = {**image.environment(), **{f"PLANTREE_{name}": str(port) for name, port in ports.items()}}
-    environment |= {"PLANTREE_OPCUA__HOST": "127.0.0.1", "PLANTREE_HTTP__HOST": "127.0.0.1"}
+    environment |= {f"PLANTREE_{name}__HOST": "127.0.0.1" for name in ("OPCUA", "HTTP", "WEB")}
     app = image.path(image.workdir)
     before = {path: path.stat().st_mtime_ns for path in app.rglob("*")}
 

@@ -5,7 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from server.store.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RANGE_S = 300
+SITE = "Works"
+"""Where the conditions of condition_lines are."""
 NODE = shutil.which("node")
 _TYPE = re.compile(r'"?type"? ?==?~? ?["\']([A-Za-z]+)["\']')
 _NAMES = re.compile(r'"?name"? ?=~ ?["/][\^(]*([^"/)]+)')
@@ -103,26 +105,52 @@ def camera_lines(plant: Plant, database: Database) -> bytes:
 
 
 def transitions(now: float) -> list[Transition]:
-    """Make a condition that stands, one that is acknowledged, one that returned unacknowledged."""
+    """Make a condition that stands, one that is acknowledged, one that returned unacknowledged, one that is shelved."""
 
-    def one(name: str, ago: float, severity: int, *, active: bool, acked: bool) -> Transition:
+    def one(
+        name: str, ago: float, severity: int, *, active: bool, acked: bool, event: str = "active", hidden: bool = False
+    ) -> Transition:
         ticks = UNIX_EPOCH_TICKS + round((now - ago) * 1000) * 10_000
         source = "Plant.Generator1"
-        return Transition(ticks, f"{source}.{name}", source, severity, active, acked, True, f"{name} it is", b"\1" * 16)
+        return Transition(
+            ticks, f"{source}.{name}", source, severity, active, acked, True, f"{name} it is", b"\1" * 16,
+            hidden=hidden, event=event,
+        )  # fmt: skip
 
     return [
-        one("Hot", 4000, 800, active=False, acked=True), one("Hot", 60, 800, active=True, acked=False),
-        one("Leak", 3600 * 30, 500, active=True, acked=False), one("Leak", 50, 500, active=True, acked=True),
-        one("Slow", 90, 300, active=True, acked=False), one("Slow", 40, 300, active=False, acked=False),
-    ]  # fmt: skip
+        one("Hot", 4000, 800, active=False, acked=True, event="inactive"),
+        one("Hot", 60, 800, active=True, acked=False),
+        one("Hot", 55, 800, active=True, acked=False, event="comment"),
+        one("Leak", 3600 * 30, 500, active=True, acked=False),
+        one("Leak", 50, 500, active=True, acked=True, event="acknowledged"),
+        one("Slow", 90, 300, active=True, acked=False),
+        one("Slow", 40, 300, active=False, acked=False, event="inactive"),
+        one("Noisy", 3600 * 31, 900, active=True, acked=True),
+        one("Noisy", 45, 900, active=True, acked=True, event="shelved", hidden=True),
+    ]
 
 
 def condition_lines(database: Database, now: float | None = None) -> bytes:
-    """Write those transitions, and one with a picture."""
+    """Write those transitions, and those of a condition with pictures: the last was acknowledged.
+
+    They have a site of their own: on a busy machine a plant that starts has conditions, too.
+    """
     now = time.time() if now is None else now
-    ticks, camera = UNIX_EPOCH_TICKS + round((now - 30) * 1000) * 10_000, "Plant.Camera1"
-    seen = Transition(
-        ticks, f"{camera}.FireAlarm", camera, 300, False, True, True, "Fire was seen", b"\2" * 16,
-        snapshot="https://plant/snapshots/1.jpg", snapshot_sha256="ab" * 32,
-    )  # fmt: skip
-    return alarm_lines([*transitions(now), seen], "Plant", database)
+    camera = "Plant.Camera1"
+
+    def seen(ago: float, number: int, *, acked: bool = False) -> Transition:
+        ticks = UNIX_EPOCH_TICKS + round((now - ago) * 1000) * 10_000
+        return Transition(
+            ticks, f"{camera}.FireAlarm", camera, 700, True, acked, True, "Fire is seen", b"\2" * 16,
+            event="acknowledged" if acked else "active",
+            snapshot="" if acked else picture(number), snapshot_sha256="" if acked else f"a{number}" * 32,
+        )  # fmt: skip
+
+    ended = replace(seen(2000, 1, acked=True), active=False, event="inactive")
+    told = [*transitions(now), seen(3000, 1), seen(2990, 1, acked=True), ended, seen(30, 2), seen(29, 2, acked=True)]
+    return alarm_lines(told, SITE, database)
+
+
+def picture(number: int) -> str:
+    """Return where a picture of FireAlarm is."""
+    return f"https://plant/snapshots/{number}.jpg"

@@ -121,7 +121,9 @@ def test_pages_are_linked_and_have_the_same_variables(plant: Plant, language: La
     for uid, dashboard in found.items():
         assert dashboard["uid"] == uid
         assert [v["name"] for v in dashboard["templating"]["list"]] == ["datasource", "site", "machine"]
-        assert dashboard["links"][0]["tags"] == dashboard["tags"]
+        pages, wall = dashboard["links"]
+        assert pages["tags"] == dashboard["tags"]
+        assert (wall["url"], wall["includeVars"], wall["keepTime"]) == (f"/d/{uid}?kiosk", True, True)
         numbers = [panel["id"] for panel in dashboard["panels"]]
         assert numbers == list(range(1, len(numbers) + 1))
         assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in dashboard["panels"])
@@ -172,6 +174,43 @@ def test_states_have_their_names(plant: Plant) -> None:
     (mapping,) = state["fieldConfig"]["defaults"]["mappings"]
     names = {number: option["text"] for number, option in mapping["options"].items()}
     assert names == {str(number): name for number, name in enumerate(plant.enumerations["LineState"].values)}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_stands_is_listed_with_pictures_and_links(plant: Plant, language: Language) -> None:
+    pages = dashboards(plant, SPEAKERS[language])
+    alarms, cameras = (json.loads(pages[f"plantree-{page}"]) for page in ("alarms", "cameras"))
+    (standing,) = (panel for panel in alarms["panels"] if panel["title"] == "Standing and unacknowledged")
+    (gallery,) = (panel for panel in cameras["panels"] if panel["title"] == "Pictures of alarms")
+    for panel in (standing, gallery):
+        assert panel["type"] == "table"
+        column = "uri" if language == "promql" else "snapshot"
+        assert panel["transformations"][-1]["options"]["renameByName"][column] == "Picture"
+        shown = {one["matcher"]["options"]: one["properties"] for one in panel["fieldConfig"]["overrides"]}
+        picture = {one["id"]: one["value"] for one in shown["Picture"]}
+        assert picture["custom.cellOptions"] == {"type": "image"}
+        assert picture["links"] == [{"title": "Open the picture", "url": "${__value.raw}", "targetBlank": True}]
+        assert any(column in target.get("expr", target.get("query")) for target in panel["targets"]) or (
+            column == "uri" and "alarm_snapshot" in panel["targets"][-1]["expr"]
+        )
+    links = {
+        one["matcher"]["options"]: link["url"]
+        for one in standing["fieldConfig"]["overrides"]
+        for value in one["properties"]
+        if value["id"] == "links"
+        for link in value["value"]
+    }
+    for column, page in (("Machine", "overview"), ("Condition", "alarms")):
+        assert links[column].startswith(f"/d/plantree-{page}?")
+        assert links[column].endswith("&var-machine=${__data.fields.Machine}")
+
+
+def test_pages_begin_with_the_time_that_their_figures_need(plant: Plant) -> None:
+    since = {uid: json.loads(text)["time"]["from"] for uid, text in dashboards(plant, SPEAKERS["promql"]).items()}
+    # A heat map by hour, and energy an hour, show nothing of a single one.
+    assert (since.pop("plantree-alarms"), since.pop("plantree-energy")) == ("now-24h", "now-24h")
+    assert since.pop("plantree-lines") == "now-8h"
+    assert set(since.values()) == {"now-1h"}
 
 
 def test_units_are_grafanas() -> None:

@@ -15,12 +15,13 @@ from grafana.languages.influxql import InfluxQl
 from grafana.pages import dashboards
 from grafana.query import MACHINE_OF, Series
 from tests.gateways.influx.influxd_rig import Influxd, influxd, needs_influxd, v2_front
-from tests.grafana.grafana_rig import answerable, asked, camera_lines, condition_lines, filled_in
-from tests.process_rig import PlantreeProcess, wait_until
+from tests.grafana.grafana_rig import SITE, answerable, asked, camera_lines, condition_lines, filled_in, picture
+from tests.process_rig import PlantreeProcess, calm_plant, wait_until
 
 pytestmark = needs_influxd
 PLANT = load_plant()
 DATABASE = "plantree"
+PATHS = {machine.path for machine in PLANT.objects}
 
 
 @asynccontextmanager
@@ -30,7 +31,7 @@ async def written_to(folder: Path) -> AsyncGenerator[Influxd]:
         server.ask(f'CREATE DATABASE "{DATABASE}"')
         async with v2_front(server) as url:
             env = {"PLANTREE_INFLUX__URL": url, "PLANTREE_INFLUX__BUCKET": DATABASE, "PLANTREE_INFLUX__ENABLED": "true"}
-            plantree = PlantreeProcess(folder, env)
+            plantree = PlantreeProcess(folder, env, calm_plant(folder / "plant.yaml"))
             try:
                 # Everything that blocks is in threads: the front lives on this loop.
                 await asyncio.to_thread(plantree.start)
@@ -75,18 +76,26 @@ async def test_every_query_returns_what_is_there(tmp_path: Path) -> None:
         assert [row["value"] for row in rows(str(speaks.sites()))] == ["Plant"]
 
         # The states of conditions, as test_grafana_promql has them.
-        states = server.ask(filled_in(speaks.condition_states()[0].text, end), DATABASE)
+        states = server.ask(filled_in(speaks.condition_states()[0].text, end, site=[SITE]), DATABASE)
         last = {one["tags"]["condition"].rpartition(".")[2]: one["values"][-1][1] for one in states}
-        assert last == {"Hot": 3, "Leak": 2, "Slow": 1, "FireAlarm": 0}
-        standing = rows(speaks.standing()[0].text)
-        assert {(row["message"], row["severity"], row["active"], row["acked"]) for row in standing} == {
-            ("Hot it is", 800, 1, 0), ("Leak it is", 500, 1, 1), ("Slow it is", 300, 0, 0),
-        }  # fmt: skip
+        assert last == {"Hot": 3, "Leak": 2, "Slow": 1, "FireAlarm": 2, "Noisy": 2}
+        standing = rows(speaks.standing()[0].text, site=[SITE])
+        columns = ("condition", "message", "severity", "active", "acked", "snapshot")
+        assert {tuple(row[name] for name in columns) for row in standing} == {
+            ("Plant.Generator1.Hot", "Hot it is", 800, 1, 0, None),
+            ("Plant.Generator1.Leak", "Leak it is", 500, 1, 1, None),
+            ("Plant.Generator1.Slow", "Slow it is", 300, 0, 0, None),
+            ("Plant.Camera1.FireAlarm", "Fire is seen", 700, 1, 1, picture(2)),
+        }
         counts = [speaks.standing_count(), speaks.unacknowledged_count(), speaks.activations()]
-        assert [rows(targets[0].text)[0]["count"] for targets in counts] == [2, 2, 2]
-        assert [row["snapshot"] for row in rows(speaks.snapshots()[0].text)] == ["https://plant/snapshots/1.jpg"]
+        assert [rows(targets[0].text, site=[SITE])[0]["count"] for targets in counts] == [3, 2, 3]
+        chosen = {"site": [SITE], "machine": ["Plant.Camera1"]}
+        assert [[row["count"] for row in rows(targets[0].text, **chosen)] for targets in counts] == [[1], [], [1]]
+        assert [row["snapshot"] for row in rows(speaks.snapshots()[0].text)] == [picture(2), picture(1)]
 
         rules = {rule.uid: rule.queries["influxql"] for rule in RULES}
-        assert len(rows(rules["plantree-critical"])) == 1
+        critical = server.ask(rules["plantree-critical"], DATABASE)
+        ours = {one["tags"]["condition"] for one in critical} - {f"{path}.CommunicationLost" for path in PATHS}
+        assert ours == {"Plant.Generator1.Hot", "Plant.Camera1.FireAlarm"}  # and not Noisy, which is shelved
         assert [row for row in rows(rules["plantree-gap"]) if any(v for k, v in row.items() if k != "time")] == []
         assert rows(rules["plantree-gateway"]) == []

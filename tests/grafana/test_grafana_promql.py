@@ -18,8 +18,17 @@ from grafana.pages import dashboards
 from grafana.query import BAD, CARRY_S, MACHINE_OF, Series
 from tests.conftest import StartPlantree
 from tests.gateways.influx.victoria_rig import Victoria, environment, needs_victoria
-from tests.grafana.grafana_rig import RANGE_S, answerable, asked, camera_lines, condition_lines, filled_in
-from tests.process_rig import wait_until
+from tests.grafana.grafana_rig import (
+    RANGE_S,
+    SITE,
+    answerable,
+    asked,
+    camera_lines,
+    condition_lines,
+    filled_in,
+    picture,
+)
+from tests.process_rig import calm_plant, wait_until
 
 pytestmark = needs_victoria
 PLANT = load_plant()
@@ -33,7 +42,7 @@ def database(tmp_path_factory: pytest.TempPathFactory, plantree_process: StartPl
     scrape = folder / "scrape.yml"
     scrape.write_text("scrape_configs: []\n", encoding="utf-8")
     with Victoria(folder / "victoria", f"-promscrape.config={scrape}", "-search.latencyOffset=1s") as victoria:
-        with plantree_process(env=environment(victoria, enabled="true")) as server:
+        with plantree_process(environment(victoria, enabled="true"), calm_plant(folder / "plant.yaml")) as server:
             job = {"job_name": "plantree", "scrape_interval": "1s"}
             job["static_configs"] = [{"targets": [f"127.0.0.1:{server.http_port}"]}]  # type: ignore[assignment]
             scrape.write_text(json.dumps({"scrape_configs": [job]}), encoding="utf-8")
@@ -83,7 +92,10 @@ def test_the_variables_have_their_values(database: Victoria) -> None:
     series = json.loads(database.get("/api/v1/series", **{"match[]": filled_in(matched[1], 0), "start": "1"}))["data"]
     machines = {re.match(MACHINE_OF.strip("/"), one["node"])[1] for one in series}  # type: ignore[index]
     assert machines == {"Plant.Line1", "Plant.Line2", "Plant.Line3"}
-    sites = json.loads(database.get("/api/v1/label/site/values", start="1"))["data"]
+    matched = re.fullmatch(r"label_values\((.*), site\)", PromQl().sites())
+    assert matched is not None
+    chosen = {"match[]": matched[1], "start": "1"}
+    sites = json.loads(database.get("/api/v1/label/site/values", **chosen))["data"]
     assert sites == ["Plant"]
 
 
@@ -91,24 +103,40 @@ def test_conditions_are_what_they_are(database: Victoria) -> None:
     end, speaks = time.time(), PromQl()
 
     def by_condition(expression: str) -> dict[str, float]:
-        found = database.query(filled_in(expression, end), end)
+        found = database.query(filled_in(expression, end, site=[SITE]), end)
         return {one["metric"]["condition"].rpartition(".")[2]: float(one["value"][1]) for one in found}
 
-    assert by_condition(speaks.condition_states()[0].text) == {"Hot": 3, "Leak": 2, "Slow": 1, "FireAlarm": 0}
-    severity, active, acked = speaks.standing()
-    assert by_condition(severity.text) == {"Hot": 800, "Leak": 500, "Slow": 300}
-    assert by_condition(active.text) == {"Hot": 1, "Leak": 1, "Slow": 0}
-    assert by_condition(acked.text) == {"Hot": 0, "Leak": 1, "Slow": 0}
-    assert by_condition(speaks.offenders()[0].text) == {"Hot": 1, "Slow": 1}
+    assert by_condition(speaks.condition_states()[0].text) == {
+        "Hot": 3,
+        "Leak": 2,
+        "Slow": 1,
+        "FireAlarm": 2,
+        "Noisy": 2,
+    }
+    severity, active, acked, pictured = speaks.standing()
+    assert by_condition(severity.text) == {"Hot": 800, "Leak": 500, "Slow": 300, "FireAlarm": 700}
+    assert by_condition(active.text) == {"Hot": 1, "Leak": 1, "Slow": 0, "FireAlarm": 1}
+    assert by_condition(acked.text) == {"Hot": 0, "Leak": 1, "Slow": 0, "FireAlarm": 1}
+    assert by_condition(speaks.offenders()[0].text) == {"Hot": 1, "Slow": 1, "FireAlarm": 1}
     for target, wanted in (
-        (speaks.standing_count()[0], 2),
+        (speaks.standing_count()[0], 3),
         (speaks.unacknowledged_count()[0], 2),
-        (speaks.activations()[0], 2),
+        (speaks.activations()[0], 3),
     ):
-        (found,) = database.query(filled_in(target.text, end), end)
+        (found,) = database.query(filled_in(target.text, end, site=[SITE]), end)
         assert float(found["value"][1]) == wanted
-    (picture,) = database.query(filled_in(speaks.snapshots()[0].text, end), end)
-    assert (picture["metric"]["uri"], picture["metric"]["sha256"]) == ("https://plant/snapshots/1.jpg", "ab" * 32)
+        (found,) = database.query(filled_in(target.text, end, site=[SITE], machine=["Plant.Camera1"]), end)
+        assert float(found["value"][1]) == (target not in speaks.unacknowledged_count())
+    # Grafana merges rows whose common labels are the same.
+    for target in (severity, active, acked):
+        found = database.query(filled_in(target.text, end, site=[SITE]), end)
+        assert {tuple(sorted(one["metric"])) for one in found} == {("condition", "site", "source")}
+    (newest,) = database.query(filled_in(pictured.text, end, site=[SITE]), end)
+    assert newest["metric"]["uri"] == picture(2)
+    pictures = database.query(filled_in(speaks.snapshots()[0].text, end), end)
+    assert {(one["metric"]["uri"], one["metric"]["sha256"]) for one in pictures} == {
+        (picture(number), f"a{number}" * 32) for number in (1, 2)
+    }
 
 
 def test_a_last_value_is_carried_until_it_is_bad_or_old(database: Victoria) -> None:
@@ -140,8 +168,9 @@ def test_a_last_value_is_carried_until_it_is_bad_or_old(database: Victoria) -> N
 def test_alert_rules_see_what_they_are_for(database: Victoria, tmp_path: Path) -> None:
     queries = {rule.uid: rule.queries["promql"] for rule in RULES}
     now = time.time()
-    (hot,) = database.query(queries["plantree-critical"], now)
-    assert hot["metric"]["condition"] == "Plant.Generator1.Hot"
+    found = [one["metric"] for one in database.query(queries["plantree-critical"], now)]
+    critical = {one["condition"] for one in found if one["site"] == SITE}
+    assert critical == {"Plant.Generator1.Hot", "Plant.Camera1.FireAlarm"}  # and not Noisy, which is shelved
     (arrives,) = database.query(queries["plantree-gap"], now)
     assert arrives["value"][1] == "0"
     assert database.query(queries["plantree-gap"], now + 2 * CARRY_S) == []
