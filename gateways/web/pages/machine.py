@@ -18,14 +18,14 @@ def page(view: View, machine: Machine) -> str:
     parts = [machine, *(it for it in view.plant.children(machine) if machine is not view.plant.root)]
     shown = [variable for part in parts for variable in part.variables.values()]
     below = [
-        el("a", it.name, href=f"/machine/{it.path}", class_="button") for it in view.plant.children(machine)
+        el("a", texts.machine(it.name), href=f"/machine/{it.path}", class_="button") for it in view.plant.children(machine)
         if machine is view.plant.root
     ]  # fmt: skip
     symbol = el(
         "svg", drawing(symbol_of(machine.type)), viewBox="0 0 48 48", class_="machine-symbol", aria_hidden="true"
     )
     body = [
-        el("div", symbol, page_head(machine.name, *_commands(view, machine)), class_="machine-head"),
+        el("div", symbol, page_head(texts.machine(machine.name), *_commands(view, machine)), class_="machine-head"),
         el("p", texts.of(machine.description or machine.type.description), class_="hint"),
         el("div", below, class_="children") if below else None,
         *(_part(view, part, titled=part is not machine) for part in parts),
@@ -45,11 +45,11 @@ def _part(view: View, machine: Machine, *, titled: bool) -> Markup | None:
     texts, below = view.texts, "h3" if titled else "h2"
     return el(
         "section",
-        el("h2", machine.name) if titled else None,
+        el("h2", view.texts.machine(machine.name)) if titled else None,
         _group(below, texts("measured"), (_value(view, it, watched) for it in measured)) if measured else None,
         _group(below, texts("setpoints"), (_setpoint(view, it) for it in setpoints)) if setpoints else None,
         _group(below, texts("estop"), (_value(view, it, watched) for it in stops)) if stops else None,
-        class_="part", aria_label=machine.name,
+        class_="part", aria_label=view.texts.machine(machine.name),
     )  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def _input(builtin: BuiltinType, span: tuple[float, float] | None) -> dict[str, 
 def _commands(view: View, machine: Machine) -> list[Markup]:
     buttons = [_command(view, it) for it in machine.commands.values() if it.declaration.name not in _RESERVED]
     if machine.type.emergency_stop is not None and (machine.source or machine is view.plant.root):
-        label = f"{view.texts('estop')}: {machine.name}"
+        label = f"{view.texts('estop')}: {view.texts.machine(machine.name)}"
         buttons.append(el("button", view.texts("estop"), class_="danger", data_stop=machine.path, aria_label=label))
     return buttons
 
@@ -146,7 +146,7 @@ def _command(view: View, command: Command) -> Markup:
     return el(
         "button", texts.name(declared.name),
         el("template", fields) if fields else None,
-        data_command=command.path, data_title=f"{command.machine.name}: {texts.name(declared.name)}",
+        data_command=command.path, data_title=f"{texts.machine(command.machine.name)}: {texts.name(declared.name)}",
         disabled=not allowed, title=about,
     )  # fmt: skip
 

@@ -129,7 +129,7 @@ def mimic(plant: Plant, columns: int, texts: Texts) -> Markup:
     watched = conditions_of(plant)
     wires = join(_wire(cell, placed) for cell in placed.cells) if any(c.supplies for c in placed.cells) else None
     bar = el("line", x1=0, x2=placed.width, y1=placed.bus, y2=placed.bus, class_="bus") if wires else None
-    label = texts("mimic_label", name=plant.name)
+    label = texts("mimic_label", name=texts.machine(plant.name))
     return el(
         "svg", el("g", bar, wires, class_="wires", aria_hidden="true"),
         [_cell(cell, watched.get(cell.machine.path, []), texts) for cell in placed.cells],
@@ -199,7 +199,7 @@ def _head(cell: Cell, *, half: bool, texts: Texts) -> Markup:
         below = el("text", "…", x=left, y=49, class_="state", data_path=state.path, data_show="value")
     else:
         below = None if half else el("text", texts.of(machine.description), x=left, y=49, class_="about")
-    name = el("text", machine.name, x=left, y=28 if not half else 27, class_="name")
+    name = el("text", texts.machine(machine.name), x=left, y=28 if not half else 27, class_="name")
     mark = el("g", class_="mark", data_marks=machine.path, transform=f"translate({cell.width - 38} 8)")
     stop = machine.variables.get("EmergencyStopActive")
     latch = None

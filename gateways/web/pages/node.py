@@ -58,7 +58,7 @@ def _ways_on(view: View, node: ua.NodeId) -> list[Markup]:
     if isinstance(found, Variable):
         return [el("a", view.texts("trend_of"), href=f"/trends?path={found.path}")]
     if found is not None:
-        return [el("a", view.texts("open_machine", name=found.name), href=f"/machine/{found.path}")]
+        return [el("a", view.texts("open_machine", name=view.texts.machine(found.name)), href=f"/machine/{found.path}")]
     return []
 
 

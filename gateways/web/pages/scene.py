@@ -24,14 +24,15 @@ def page(view: View) -> str:
         is_flag = state is not None and state.declaration.type is BuiltinType.Boolean
         names = enumeration.values if enumeration is not None else ("Stopped", "Running") if is_flag else ()
         machines.append({
-            "path": cell.machine.path, "name": cell.machine.name, "symbol": cell.symbol.value,
+            "path": cell.machine.path, "name": view.texts.machine(cell.machine.name), "symbol": cell.symbol.value,
             "x": cell.x + cell.width / 2 - placed.width / 2, "y": cell.y + cell.height / 2 - placed.height / 2,
             "state": state.path if state else None, "names": names,
         })  # fmt: skip
     rows = [
         el("li", el("a", el("span", class_="swatch", data_swatch=cell.machine.path, aria_hidden="true"),
-                    el("strong", cell.machine.name), el("span", class_="value", data_path=known["state"],
-                                                        data_show="value" if known["state"] else None),
+                    el("strong", view.texts.machine(cell.machine.name)),
+                    el("span", class_="value", data_path=known["state"],
+                       data_show="value" if known["state"] else None),
                     href=f"/machine/{cell.machine.path}"), data_row=cell.machine.path)
         for cell, known in zip(placed.cells, machines, strict=True)
     ]  # fmt: skip

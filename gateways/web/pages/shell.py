@@ -70,7 +70,7 @@ def document(view: View, key: str, body: Iterable[str], shown: Iterable[Variable
     latches = [machine.variables[f"EmergencyStop{name}"] for machine in stoppable(view.plant) for name in _LATCH]
     return "<!doctype html>" + el(
         "html",
-        _head(f"{texts(key)} – {view.plant.name}", view.session.csrf, ("shell", *scripts)),
+        _head(f"{texts(key)} – {texts.machine(view.plant.name)}", view.session.csrf, ("shell", *scripts)),
         el(
             "body",
             el("a", texts("skip"), href="#main", class_="skip"),
@@ -115,7 +115,7 @@ def _bar(view: View) -> Markup:
         "header",
         el("button", icon("menu"), id="menu", class_="plain menu", aria_label=texts("menu"), aria_expanded="false",
            aria_controls="nav"),
-        el("a", icon("leaf"), el("span", view.plant.name), href="/", class_="brand"),
+        el("a", icon("leaf"), el("span", texts.machine(view.plant.name)), href="/", class_="brand"),
         el("p", el("span", class_="dot", aria_hidden="true"), el("span", texts("connecting"), id="link-text"),
            el("time", id="clock"), class_="link", id="link"),
         el("a", el("span", id="alarm-counts", class_="counts"), el("span", texts("loading"), id="alarm-text"),
@@ -148,8 +148,8 @@ def _navigation(view: View, key: str) -> Markup:
 def _stop_dialog(view: View) -> Markup:
     texts, machines = view.texts, stoppable(view.plant)
     options = [
-        el("option", texts("estop_all") if machine is view.plant.root else machine.name, value=machine.path)
-        for machine in machines
+        el("option", texts("estop_all") if it is view.plant.root else texts.machine(it.name), value=it.path)
+        for it in machines
     ]
     return el(
         "dialog",
@@ -228,7 +228,7 @@ def _described(view: View, variable: Variable) -> dict[str, Any]:
     meta = metadata(variable, machine, view.watched.get(machine.path, []))
     if "e" in meta:
         meta["e"] = [view.texts.state(name) for name in meta["e"]]
-    meta["n"] = f"{machine.name} · {view.texts.name(variable.name)}"
+    meta["n"] = f"{view.texts.machine(machine.name)} · {view.texts.name(variable.name)}"
     return meta
 
 

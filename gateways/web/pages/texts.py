@@ -90,6 +90,11 @@ class Texts:
         found = None if self.plant is None else self.plant.name(browse_name)
         return words(browse_name) if found is None else found
 
+    def machine(self, browse_name: str) -> str:
+        """Return a machine's name, which is a name of its own: as the plant file has it, or translates it."""
+        found = None if self.plant is None else self.plant.name(browse_name)
+        return browse_name if found is None else found
+
     def state(self, name: str) -> str:
         """Return the name of a state or another value of an enumeration as words."""
         return self.name(name)

@@ -20,7 +20,7 @@ def page(view: View, paths: Sequence[str], span: str) -> str:
     shown = chosen or _usual(view)
     choices = [
         el("optgroup", [el("option", texts.name(it.name), value=it.path) for it in machine.variables.values()
-                        if _drawable(view, it)], label=machine.name)
+                        if _drawable(view, it)], label=texts.machine(machine.name))
         for machine in plant.objects
     ]  # fmt: skip
     spans = [el("button", texts(it), data_span=it, aria_pressed="true" if it == span else "false") for it in SPANS]

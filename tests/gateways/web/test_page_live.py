@@ -121,6 +121,7 @@ def test_the_language_changes_and_stays(rig: Rig) -> None:
         expect(page.get_by_role("button", name="Not-Halt")).to_be_visible()
         assert page.locator("html").get_attribute("lang") == "de"
         expect(page.locator('.columns-4 text[data-path="Plant.Generator1.State"]')).to_have_text("Läuft")
+        expect(page.get_by_text("Linie 1", exact=True).first).to_be_visible()
         page.goto(f"{rig.url}/machine/Plant.Generator1")
         expect(page.get_by_role("link", name="Öldruck", exact=True)).to_be_visible()
         expect(page.locator('.value[data-path="Plant.Generator1.OilPressure"]')).to_have_text(re.compile(r"^\d,\d\d$"))
