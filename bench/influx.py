@@ -5,7 +5,6 @@ import sys
 import tempfile
 import time
 import urllib.parse
-import urllib.request
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from shutil import which
 from bench import plants, processes, report
 from bench.errors import BenchError
 from bench.plants import Layout
-from bench.processes import Process
+from bench.processes import Process, fetch
 from bench.report import Samples, Section, Table, progress
 
 LAYOUT = Layout(machines=100, values=100, setpoints=1)
@@ -90,7 +89,7 @@ def _database(folder: Path) -> Generator[tuple[Process, str]]:
     command = ["victoria-metrics", f"-storageDataPath={folder / 'victoria'}", "-retentionPeriod=100y"]
     process = _process([*command, f"-httpListenAddr={url.removeprefix('http://')}"], folder / "victoria.log")
     try:
-        _wait(process, url)
+        process.wait(lambda: fetch(f"{url}/health"), _START_S)
         yield process, url
     finally:
         process.end()
@@ -101,30 +100,13 @@ def _process(command: Sequence[str], log: Path) -> Process:
     return Process(["taskset", "-c", _BOTH, *command], log)
 
 
-def _wait(process: Process, url: str) -> None:
-    end = time.monotonic() + _START_S
-    while time.monotonic() < end and process.running:
-        try:
-            _get(f"{url}/health")
-        except OSError:
-            time.sleep(0.02)  # until another process listens
-        else:
-            return
-    raise BenchError(f"VictoriaMetrics did not start: {process.log.read_text(errors='replace')[-300:]}")
-
-
 def _held(url: str) -> int:
     """Count the values of the last ten minutes that the database holds."""
-    _get(f"{url}/internal/force_flush")
+    fetch(f"{url}/internal/force_flush")
     expression = 'sum(count_over_time(opcua_value{name=~"Value.*"}[20m]))'
     query = urllib.parse.urlencode({"query": expression, "time": f"{time.time() + 600:.3f}", "nocache": "1"})
-    found = json.loads(_get(f"{url}/api/v1/query?{query}"))["data"]["result"]
+    found = json.loads(fetch(f"{url}/api/v1/query?{query}"))["data"]["result"]
     return int(found[0]["value"][1]) if found else 0
-
-
-def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  of our own process
-        return answer.read()
 
 
 if __name__ == "__main__":

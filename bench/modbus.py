@@ -71,22 +71,10 @@ def _serving(kind: str, plant: Path, folder: Path) -> Iterator[tuple[Process, in
     process = Process(command, folder / f"{kind}.log")
     try:
         port = int(process.steer()["port"])
-        _wait(process, port)
+        process.wait(lambda: _ask(port, 1, 0.0), _START_S)
         yield process, port
     finally:
         process.end()
-
-
-def _wait(process: Process, port: int) -> None:
-    end = time.monotonic() + _START_S
-    while time.monotonic() < end and process.running:
-        try:
-            _ask(port, 1, 0.0)
-        except (OSError, BenchError):
-            time.sleep(0.02)  # until another process listens
-        else:
-            return
-    raise BenchError(f"the server did not start: {process.log.read_text(errors='replace')[-300:]}")
 
 
 def _ask(port: int, count: int, seconds: float) -> tuple[float, float]:

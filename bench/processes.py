@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,18 @@ class Process:
                 return json.loads(line)
         raise BenchError("the server ended")
 
+    def wait(self, ask: Callable[[], object], limit: float, pause: float = 0.02) -> None:
+        """Ask until it answers, `pause` s after each OSError or BenchError; raises BenchError after `limit` s."""
+        while self.running and time.perf_counter() < self.started + limit:
+            try:
+                ask()
+            except (OSError, BenchError):
+                time.sleep(pause)  # until another process listens
+            else:
+                return
+        last = self.log.read_text(encoding="utf-8", errors="replace")[-500:]
+        raise BenchError(f"{'not up' if self.running else 'ended'} within {limit:g} s: {last}")
+
     def end(self) -> None:
         """End the process."""
         if self._process.stdin is not None:
@@ -171,6 +184,12 @@ def serving(
         yield server
     finally:
         server.process.end()
+
+
+def fetch(url: str) -> bytes:
+    """Return what one of our own processes answers over HTTP with 200; raises OSError."""
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  of our own process
+        return answer.read()
 
 
 def environment(folder: Path) -> dict[str, str]:

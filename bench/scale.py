@@ -1,7 +1,6 @@
 """100,000 variables with units and ranges: how soon the server is up and browsed, and how much memory it takes."""
 
 import argparse
-import http.client
 import os
 import sys
 import tempfile
@@ -34,6 +33,7 @@ examples:
 
 _BROWSE_AT_ONCE = 50
 _READ_AT_ONCE = 1000
+_START_S = 120.0
 _ROWS = (
     ("up", "s", "from the start of the process to /healthz 200", 5.0),
     ("browsed", "s", "from the start of the process to all variables browsed", 5.0),
@@ -114,7 +114,7 @@ def _round(layout: Layout, file: Path, folder: Path, step: Callable[[str], None]
     process = Process(command, folder / "scale.log", environment)
     found: dict[str, float] = {}
     try:
-        _wait_healthy(process, http_port)
+        process.wait(lambda: processes.fetch(f"http://127.0.0.1:{http_port}/healthz"), _START_S, 0.005)
         found["up"] = time.perf_counter() - process.started
         found["memory_up"] = process.resident()
         with RawClient(port, "/plantree", USER) as client:
@@ -135,24 +135,6 @@ def _round(layout: Layout, file: Path, folder: Path, step: Callable[[str], None]
     finally:
         process.end()
     return found
-
-
-def _wait_healthy(process: Process, port: int, limit: float = 120.0) -> None:
-    deadline = process.started + limit
-    while time.perf_counter() < deadline:
-        if not process.running:
-            raise BenchError(f"the server ended while starting: {process.log.read_text(encoding='utf-8')[-500:]}")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit)
-        try:
-            connection.request("GET", "/healthz")
-            if connection.getresponse().status == http.HTTPStatus.OK:
-                return
-        except OSError:
-            pass  # it does not listen yet
-        finally:
-            connection.close()
-        time.sleep(0.005)
-    raise BenchError(f"the server was not up within {limit:g} s")
 
 
 def _browse(identifiers: Sequence[str]) -> ua.BrowseRequest:

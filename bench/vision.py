@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,12 @@ from asyncua.ua.ua_binary import struct_from_binary
 from bench import plants, processes, report, wire
 from bench.errors import BenchError
 from bench.plants import Layout
-from bench.processes import ROOT, Server, serving
+from bench.processes import Server, serving
 from bench.raw_client import RawClient
 from bench.report import Samples, Section, Table, percentile, progress
 from bench.subscription import Subscription
-from sources.vision.datasets import play, read_names
-from sources.vision.model import Detector, available
-from sources.vision.quantize import QuantizeError, quantize
-from sources.vision.settings import ModelSettings
+from bench.vision_inference import CLIP, MODEL, NAMES, inference, options
 
-_DATA = Path(os.environ.get("PLANTREE_SHARED", ROOT.parent / "shared")) / "data" / "vision"
-_MODEL, _NAMES = _DATA / "models" / "yolox_nano.onnx", _DATA / "models" / "coco_classes.txt"
-_CLIP = _DATA / "video" / "worker-zone.gif"
 _LAYOUT = Layout(machines=10, values=100, setpoints=1)
 _CAMERAS = ("Camera1", "Camera2")
 _RATE, _TURN = 10.0, 4
@@ -45,13 +38,15 @@ _FIELDS = ("SourceName", "ConditionName", "Time", "ActiveState", "2:SnapshotSha2
 _ALARM = "SeenAlarm"
 _TICKS_PER_MS = 10_000
 _START_S = 40.0
+_WORKER = "sources.vision.worker"
 _AIM_P95, _AIM_RATIO = 250.0, 1.5
 _TEXT = f"""\
 Two cameras at {_RATE:g} pictures a second show somebody for {_TURN} pictures and nobody for {_TURN}, in turn;
 YOLOX-nano (416×416, FP32, one thread) looks at both, and a rule that one picture decides raises an alarm and clears it.
 The time of an event runs from the capture of the picture that decided until a client has the event, published each
 {_INTERVAL_MS:g} ms; that of an alarm raised includes two JPEG files that are on the disk by then. The server is held to
-one core, the client to the other; the vision process runs on both. Aim: a p95 of at most {_AIM_P95:g} ms.
+one core, the client to the other; the vision process runs on both, at its default priority. Aim: a p95 of at most
+{_AIM_P95:g} ms.
 
 Then a client reads {_READ} values a request, {_PAUSE * 1000:g} ms after each answer, while the vision process is let go
 and held in turn, {_SLICE:g} s each. Aim: a p99 at most {_AIM_RATIO:g} times that with the process held.
@@ -76,14 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(rounds: int, quick: bool) -> Section:
     """Measure, each round with a fresh process."""
-    for file in (_CLIP, _MODEL, _NAMES):
+    for file in (CLIP, MODEL, NAMES):
         if not file.is_file():
             raise BenchError(f"there is no {file}: PLANTREE_SHARED names the folder that has data/vision")
     seconds = 4.0 if quick else 20.0
     found = _Found()
     with tempfile.TemporaryDirectory(prefix="plantree-bench-") as name, progress() as bar:
         folder = Path(name)
-        inference = _inference(folder, 1 if quick else rounds, bar)
+        looked = inference(folder, 1 if quick else rounds, bar)
         processes.pin_client()
         processes.prepare(folder)
         clip = _clip(folder / "clip.avi")
@@ -91,7 +86,7 @@ def measure(rounds: int, quick: bool) -> Section:
         for _ in range(rounds):
             _round(folder, clip, seconds, found)
             bar.advance(task)
-    return _section(found, inference)
+    return _section(found, looked)
 
 
 def _round(folder: Path, clip: Path, seconds: float, found: _Found) -> None:
@@ -112,15 +107,17 @@ def _round(folder: Path, clip: Path, seconds: float, found: _Found) -> None:
 
 def _spread(server: Server) -> psutil.Process:
     """Wait for the vision process, and let all its threads run on every core; the server is held to one."""
-    deadline = time.perf_counter() + _START_S
-    while time.perf_counter() < deadline:
-        for child in psutil.Process(server.process.pid).children():
-            if "sources.vision.worker" in child.cmdline():
-                for thread in child.threads():
-                    os.sched_setaffinity(thread.id, processes.SERVER_CORES | processes.CLIENT_CORES)
-                return child
-        time.sleep(0.01)
-    raise BenchError("there is no vision process")
+    found: list[psutil.Process] = []
+
+    def look() -> None:
+        found[:] = [it for it in psutil.Process(server.process.pid).children() if _WORKER in it.cmdline()]
+        if not found:
+            raise BenchError("there is no vision process")
+
+    server.process.wait(look, _START_S)
+    for thread in found[0].threads():
+        os.sched_setaffinity(thread.id, processes.SERVER_CORES | processes.CLIENT_CORES)
+    return found[0]
 
 
 def _cpu(process: psutil.Process) -> float:
@@ -214,7 +211,7 @@ def _ask(client: RawClient, request: Any) -> float:
 
 def _clip(file: Path) -> Path:
     """Write a clip that shows somebody and nobody in turn."""
-    capture = cv2.VideoCapture(str(_CLIP))
+    capture = cv2.VideoCapture(str(CLIP))
     shown = [np.asarray(capture.read()[1]) for _ in range(40)][10:]
     capture.release()
     size = shown[0].shape[1::-1]
@@ -244,57 +241,14 @@ def _plant(clip: Path) -> dict[str, object]:
     plant["sources"] = {
         "vision": {
             "kind": "vision",
-            "models": {"person": {**_options(_MODEL), "threads": 1}},
+            "models": {"person": {**options(MODEL), "threads": 1}},
             "cameras": dict.fromkeys(_CAMERAS, camera),
         }
     }
     return plant
 
 
-def _options(file: Path) -> dict[str, Any]:
-    return {"file": str(file), "head": "yolox", "classes": read_names(_NAMES)}
-
-
-def _inference(folder: Path, rounds: int, bar: Any) -> list[list[str]]:
-    """Return what a picture costs on each provider that there is, for each precision and number of threads."""
-    picture = next(play(_CLIP, None))[1]
-    files = {"FP32": _MODEL}
-    notes: list[list[str]] = []
-    try:
-        files["INT8"] = _int8(folder, bar)
-    except QuantizeError as error:
-        notes.append(["INT8", str(error)])
-    rows: list[list[str]] = []
-    for provider in available():
-        for precision, file in files.items():
-            for threads in (1, 2) if provider == "cpu" else (1,):
-                chosen = {**_options(file), "providers": [provider], "threads": threads}
-                detector = Detector("detector", ModelSettings.model_validate(chosen), folder)
-                figures = Samples([_median(detector, picture) for _ in range(rounds)])
-                rows.append([f"{provider}, {precision}, {threads} thread{'s'[: threads > 1]}", str(figures)])
-    return rows + notes
-
-
-def _median(detector: Detector, picture: Any) -> float:
-    times: list[float] = []
-    for _ in range(45):
-        began = time.perf_counter()
-        detector.detect([picture])
-        times.append((time.perf_counter() - began) * 1000)
-    return float(np.median(times[5:]))
-
-
-def _int8(folder: Path, bar: Any) -> Path:
-    frames = folder / "frames"
-    frames.mkdir()
-    for number, (_, picture) in enumerate(islice(play(_CLIP, 5.0), 20)):
-        cv2.imwrite(str(frames / f"{number:03}.png"), picture)
-    output = folder / "int8.onnx"
-    quantize(Detector("detector", ModelSettings.model_validate(_options(_MODEL)), folder), frames, output, 20, bar)
-    return output
-
-
-def _section(found: _Found, inference: list[list[str]]) -> Section:
+def _section(found: _Found, looked: list[list[str]]) -> Section:
     p95 = found.raised[1].median
     events = [
         ["raised", *map(str, found.raised), "met" if p95 <= _AIM_P95 else "missed"],
@@ -315,7 +269,7 @@ def _section(found: _Found, inference: list[list[str]]) -> Section:
             Table(["alarm", "p50, ms", "p95, ms", "aim"], events, f"From picture to event ({shares})"),
             Table(["reads", "p50, µs", "p99, µs", "ratio of p99"], reads, "Reads beside the cameras"),
             "One picture, letterbox and suppression included; the median of 40. INT8: static, a scale a channel.",
-            Table(["", "ms a picture"], inference, "Inference"),
+            Table(["", "ms a picture"], looked, "Inference"),
         ],
     )
 

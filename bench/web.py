@@ -118,22 +118,10 @@ def _serving(folder: Path) -> Generator[tuple[Process, tuple[int, int]]]:
     }  # fmt: skip
     process = Process([sys.executable, "-m", "server"], folder / "server.log", environment)
     try:
-        _wait(process, web)
+        process.wait(lambda: processes.fetch(f"http://127.0.0.1:{web}/api/v1/openapi.json"), _START_S, 0.05)
         yield process, (opcua, web)
     finally:
         process.end()
-
-
-def _wait(process: Process, port: int) -> None:
-    end = time.monotonic() + _START_S
-    while time.monotonic() < end and process.running:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/openapi.json", timeout=5).close()
-        except OSError:
-            time.sleep(0.05)  # until another process listens
-        else:
-            return
-    raise BenchError(f"the server did not start: {process.log.read_text(errors='replace')[-300:]}")
 
 
 @contextmanager

@@ -2,10 +2,10 @@
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import quote
 
 from address_space.model import Role, Variable
@@ -15,6 +15,7 @@ ROUTE: Final = "/snapshots"
 """Of the pictures on the HTTP server."""
 READ_ROLE: Final = Role.Observer
 """Pictures show people: they take the role that history takes, beside that of the variable that they are about."""
+_Answer = TypeVar("_Answer")
 _ID = re.compile(r"(\d{8}T\d{9})Z-.")
 _WAITING: Final = 16
 """Offers kept for a variable until they are taken; a rule raises again only after it cleared, so one is usual."""
@@ -84,6 +85,14 @@ class EvidenceArchive(Protocol):
         """Return the evidence with this id; None where there is none (any more)."""
         ...
 
+    def newest(self, camera: str, count: int) -> list[str]:
+        """Return the ids of a camera's newest, newest first, at most `count`."""
+        ...
+
+    def size(self, evidence: Evidence, *, clean: bool = False) -> int:
+        """Return a picture's size in bytes; raises FileNotFoundError once it was pruned."""
+        ...
+
     def read(self, evidence: Evidence, *, clean: bool = False) -> bytes:
         """Return a picture's bytes; raises FileNotFoundError once it was pruned, ValueError if it was changed."""
         ...
@@ -99,6 +108,10 @@ class EvidenceRegister:
     def __init__(self) -> None:
         self.base_url = ""
         """Where others reach the HTTP server, without a slash at the end."""
+        self.standing: Callable[[Variable], bool] = lambda _: False
+        """Whether the alarm that a variable raises is active, maybe since before a restart of the server."""
+        self.listeners: list[Callable[[Evidence | None], None]] = []
+        """Called, in the server's loop, with evidence that came, and with None when some may have gone."""
         self._archives: list[EvidenceArchive] = []
         self._offered: dict[int, deque[Evidence]] = {}
 
@@ -109,6 +122,12 @@ class EvidenceRegister:
     def offer(self, variable: Variable, evidence: Evidence) -> None:
         """Hold evidence for the alarm that this variable raises: before True is written with its `frame_time`."""
         self._offered.setdefault(variable.id, deque(maxlen=_WAITING)).append(evidence)
+        self.changed(evidence)
+
+    def changed(self, come: Evidence | None = None) -> None:
+        """Tell of evidence that came; without any, that some may have gone."""
+        for listener in self.listeners:
+            listener(come)
 
     def take(self, variable: Variable, time: int) -> Evidence | None:
         """Return the newest evidence offered up to `time` (ticks); it and what is older are taken."""
@@ -126,6 +145,11 @@ class EvidenceRegister:
         """Return what there is, oldest first: ids begin with the time."""
         return sorted({id_ for archive in self._archives for id_ in archive.ids()})
 
+    def newest(self, camera: str, count: int) -> list[str]:
+        """Return the ids of a camera's newest, newest first, at most `count`."""
+        found = {id_ for archive in self._archives for id_ in archive.newest(camera, count)}
+        return sorted(found, reverse=True)[:count]
+
     def find(self, id_: str) -> Evidence | None:
         """Return the evidence with this id; None where there is none (any more)."""
         for archive in self._archives:
@@ -135,9 +159,17 @@ class EvidenceRegister:
 
     def read(self, evidence: Evidence, *, clean: bool = False) -> bytes:
         """Return a picture's bytes; raises FileNotFoundError once it was pruned, ValueError if it was changed."""
+        return self._first(evidence, lambda archive: archive.read(evidence, clean=clean))
+
+    def size(self, evidence: Evidence, *, clean: bool = False) -> int:
+        """Return a picture's size in bytes; raises FileNotFoundError once it was pruned."""
+        return self._first(evidence, lambda archive: archive.size(evidence, clean=clean))
+
+    def _first(self, evidence: Evidence, ask: Callable[[EvidenceArchive], _Answer]) -> _Answer:
+        """Return what the first archive that has a picture answers."""
         for archive in self._archives:
             try:
-                return archive.read(evidence, clean=clean)
+                return ask(archive)
             except FileNotFoundError:
                 continue
         raise FileNotFoundError(evidence.id)

@@ -120,13 +120,26 @@ class AlarmDatabase:
 
     def evidence(self, id_: str) -> Evidence | None:
         """Return evidence that an event had, which may be gone itself; for any thread."""
+        row = self._with_evidence(id_)
+        return None if row is None else _evidence(json.loads(row[1])["evidence"], id_)
+
+    def event_with(self, plant: Plant, id_: str) -> Snapshot | None:
+        """Return the event that an alarm was raised with, by the evidence of it; for any thread."""
+        row = self._with_evidence(id_)
+        return None if row is None else decode(plant, *row)
+
+    def _with_evidence(self, id_: str) -> tuple[str, str] | None:
+        """Return path and state of the first event that had this evidence."""
         start = time_of(id_)
         if start is None:
             return None
-        sql = "SELECT state FROM events WHERE time >= ? AND time < ? AND json_extract(state, '$.evidence.id') = ?"
+        sql = (
+            "SELECT path, state FROM events WHERE time >= ? AND time < ?"
+            " AND json_extract(state, '$.evidence.id') = ? ORDER BY time, id"
+        )
         with contextlib.closing(sqlite3.connect(self.path)) as reader:
-            row = reader.execute(sql, (start, start + _LONGEST_DELAY, id_)).fetchone()
-        return None if row is None else _evidence(json.loads(row[0])["evidence"], id_)
+            row: tuple[str, str] | None = reader.execute(sql, (start, start + _LONGEST_DELAY, id_)).fetchone()
+        return row
 
     def _post(self, kind: str, work: Sequence[Any]) -> "Future[None]":
         done: Future[None] = Future()

@@ -149,6 +149,11 @@ class Alarms(Operators):
         await self._flushed()
         return await asyncio.to_thread(self._database.evidence, id_)
 
+    async def event_with(self, id_: str) -> Snapshot | None:
+        """Return the event that an alarm was raised with, by the evidence of it; None where it is not kept."""
+        await self._flushed()
+        return await asyncio.to_thread(self._database.event_with, self._plant, id_)
+
     async def _flushed(self) -> None:
         """Wait for what was told to be on the disk; with a full disk, what is there has to do."""
         with contextlib.suppress(sqlite3.Error):

@@ -168,6 +168,10 @@ class AlarmPort(Protocol):
         """Silence the horn of an active condition; the next activation sounds again."""
         ...
 
+    async def event_with(self, id_: str) -> Snapshot | None:
+        """Return the event that an alarm was raised with, by the id of its evidence; None where it is not kept."""
+        ...
+
     async def report_false_alarm(
         self, condition: Condition, event_id: bytes, comment: str | None, principal: Principal, origin: str
     ) -> None:

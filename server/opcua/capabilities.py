@@ -17,7 +17,6 @@ _TYPES = ua.VariantType
 _PROFILE = "http://opcfoundation.org/UA-Profile/Server/"
 _PROFILES = ("EmbeddedUA2017", "EnhancedDataChangeSubscription2017", "Methods")
 """As far as this project's tests can tell: nobody has certified the server."""
-_LOCALES = ["en"]
 
 
 def operation_limits(limits: ServerLimits, subscriptions: Limits) -> dict[str, int]:
@@ -54,7 +53,9 @@ def counts(limits: ServerLimits, subscriptions: Limits) -> dict[str, int]:
     }
 
 
-async def publish(server: Server, limits: ServerLimits, subscriptions: Limits, facets: Sequence[str] = ()) -> None:
+async def publish(
+    server: Server, limits: ServerLimits, subscriptions: Limits, locales: list[str], facets: Sequence[str] = ()
+) -> None:
     """Write the values of the capability nodes; `facets` are profiles beside those that every server has."""
 
     async def write(name: str, value: Any, kind: ua.VariantType) -> None:
@@ -71,4 +72,4 @@ async def publish(server: Server, limits: ServerLimits, subscriptions: Limits, f
     auditing = server.get_node(ua.NodeId(ua.ObjectIds.Server_Auditing))
     await auditing.write_value(ua.DataValue(ua.Variant(True, _TYPES.Boolean)))
     await write("ServerProfileArray", [_PROFILE + name for name in (*_PROFILES, *facets)], _TYPES.String)
-    await write("LocaleIdArray", _LOCALES, _TYPES.String)
+    await write("LocaleIdArray", locales, _TYPES.String)

@@ -118,6 +118,12 @@ class PlantNodes(MutableMapping[ua.NodeId, NodeData]):
             self._made.pop(key.Identifier, None)
             self._kept[key.Identifier] = node
 
+    def forget(self, prefix: str) -> None:
+        """Have the nodes whose identifiers begin so be made anew, or be no more, when they are asked for next."""
+        self.version += 1
+        for identifier in [it for it in self._made if it.startswith(prefix)]:
+            del self._made[identifier]
+
     def release(self, key: ua.NodeId) -> None:
         """Let go of a node that was kept, unless it is no longer as the model says."""
         identifier = key.Identifier
@@ -173,6 +179,10 @@ class PlantNodes(MutableMapping[ua.NodeId, NodeData]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def others(self) -> Iterator[NodeData]:
+        """Yield the nodes that are not the plant's: those of OPC UA itself, and of further NodeSets."""
+        yield from list(self._others.values())
 
     def _count(self) -> None:
         self.version += 1

@@ -21,6 +21,7 @@ from asyncua.ua.ua_binary import nodeid_to_binary
 from server.opcua.continuation import ContinuationPoints
 from server.opcua.diagnostics.counters import ServiceCounters
 from server.opcua.limits import ServerLimits
+from server.opcua.locales import Locale
 from server.security.principal import ANONYMOUS, Principal
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ class PlantSession(InternalSession):
         """The client's certificate (DER), as its channel was opened with it."""
         self.asked: ua.CreateSessionParameters | None = None
         self.locales: list[str] = []
+        """LocaleIds, in order of preference."""
+        self.locale: Locale | None = None
+        """What of the plant's languages serves them; None: the plant file's."""
         self.users: list[str] = []
         """Whom it has acted for, first to last."""
         self.mechanism = ""
@@ -153,7 +157,8 @@ class PlantSession(InternalSession):
         result = super().activate_session(params, peer_certificate)
         self.moving = False
         self.mechanism = _MECHANISMS.get(type(params.UserIdentityToken), "Anonymous")
-        self.locales = [str(locale) for locale in params.LocaleIds or []]
+        if params.LocaleIds:  # without any, those of the activation before stay (OPC 10000-4 5.7.3.2)
+            self._speak([str(locale) for locale in params.LocaleIds])
         if not self.users or self.users[-1] != self.principal.name:
             self.users = [*self.users[1 - _USERS_KEPT :], self.principal.name]
         if first:
@@ -162,6 +167,12 @@ class PlantSession(InternalSession):
             self.continuation_points.clear()
             self.iserver.subscriptions.user_changed(self)
         return result
+
+    def _speak(self, locales: list[str]) -> None:
+        self.locales, before = locales, self.locale
+        self.locale = self.iserver.aspace.locales.best(locales)
+        if self.locale is not before:
+            self.iserver.subscriptions.locale_changed(self)
 
     async def close_session(self, delete_subs: bool = True) -> None:
         """Close the session and what it holds."""
@@ -200,7 +211,10 @@ class PlantSession(InternalSession):
 
     def read_one(self, item: ua.ReadValueId, stamps: int) -> ua.DataValue:
         """Return one attribute as this session may see it."""
-        return _stamped(self.iserver.rights.read(item, self.principal), item, stamps)
+        found = self.iserver.rights.read(item, self.principal)
+        if self.locale is not None:
+            found = self.locale.value(found, item)
+        return _stamped(found, item, stamps)
 
     async def write(self, params: ua.WriteParameters) -> list[ua.StatusCode]:
         """Write values: set-points of the plant, and values of nodes that a user added (OPC 10000-4 5.10.4)."""

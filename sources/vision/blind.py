@@ -58,12 +58,17 @@ class Sight:
         self._bad_since: float | None = None
         self._good_since: float | None = None
 
-    def look(self, now: float, picture: Image) -> BlindReason | None:
-        """Take a picture; return why the camera is blind, None when it sees."""
+    def look(self, now: float, picture: Image, known: float | None = None) -> BlindReason | None:
+        """Take a picture of `now`; return why the camera is blind, None when it sees.
+
+        `known` is when it has been looked at: what is seen too late is no present sight.
+        """
         grey = small(picture)
         if self._previous is None or not np.array_equal(grey, self._previous):
             self._changed_at = now
         self._previous, self._last_picture = grey, now
+        if known is not None and known - now >= self._settings.late:
+            return self._set(now, "late", at_once=True)
         seen = verdict(self._settings, measure(grey))
         frozen = self._settings.frozen
         if seen is None and frozen is not None and now - self._changed_at >= frozen:

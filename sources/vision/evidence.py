@@ -26,6 +26,7 @@ from sources.vision.settings import EvidenceSettings
 FALSE_ALARMS = "false_alarms"
 _ID = re.compile(r"\d{8}T\d{9}Z-[A-Za-z0-9_.-]{1,200}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_LONGEST = 150  # characters of camera and rule in an id
 _SECONDS_PER_DAY = 86_400.0
 _PROBE, _PROBE_BYTES = ".probe", 1 << 16
 
@@ -33,8 +34,12 @@ _PROBE, _PROBE_BYTES = ".probe", 1 << 16
 def evidence_id(camera: str, rule: str, frame_time: int) -> str:
     """Return the name of an alarm's evidence, also that of its files: time, camera and rule."""
     moment = from_ticks(frame_time)
-    clean = re.sub(r"[^A-Za-z0-9_.]", "_", f"{camera}.{rule}")[:150]
+    clean = _plain(f"{camera}.{rule}")[:_LONGEST]
     return f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03d}Z-{clean}"
+
+
+def _plain(path: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]", "_", path)
 
 
 def _day(id_: str) -> str:
@@ -214,6 +219,27 @@ class Archive:
         """Return what there is, oldest first."""
         return sorted(file.stem for file in self.folder.glob("????-??-??/*.json"))
 
+    def newest(self, camera: str, count: int) -> list[str]:
+        """Return the ids of a camera's newest, newest first, at most `count`."""
+        found: list[str] = []
+        start = f"{_plain(camera)}."[:_LONGEST]
+        for day in sorted(self.folder.glob("????-??-??"), reverse=True):
+            own = [file.stem for file in day.glob("*.json") if file.stem.partition("-")[2].startswith(start)]
+            found += sorted(own, reverse=True)
+            if len(found) >= count:
+                break
+        return found[:count]
+
+    def size(self, evidence: Evidence, *, clean: bool = False) -> int:
+        """Return a picture's size in bytes; raises FileNotFoundError once retention took it."""
+        return self._file(evidence, clean=clean).stat().st_size
+
+    def _file(self, evidence: Evidence, *, clean: bool) -> Path:
+        """Return where a picture is; the copy for training outlives the other."""
+        name = evidence.clean if clean else evidence.snapshot
+        file = self.folder / name
+        return file if file.exists() else self.folder / FALSE_ALARMS / file.name
+
     def find(self, id_: str) -> Evidence | None:
         """Return the evidence with this id; None where there is none (any more), or the id is none."""
         if not _ID.fullmatch(id_):
@@ -227,12 +253,9 @@ class Archive:
 
     def read(self, evidence: Evidence, *, clean: bool = False) -> bytes:
         """Return a picture's bytes; raises FileNotFoundError once retention took it, ValueError if it was changed."""
-        name, expected = (evidence.clean, evidence.clean_sha256) if clean else (
-            evidence.snapshot, evidence.snapshot_sha256)  # fmt: skip
-        kept = self.folder / FALSE_ALARMS / Path(name).name
-        file = self.folder / name
-        data = (file if file.exists() else kept).read_bytes()
-        if hashlib.sha256(data).hexdigest() != expected:
+        file = self._file(evidence, clean=clean)
+        data = file.read_bytes()
+        if hashlib.sha256(data).hexdigest() != (evidence.clean_sha256 if clean else evidence.snapshot_sha256):
             raise ValueError(f"{file} is not as it was stored")
         return data
 

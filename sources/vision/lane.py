@@ -1,7 +1,7 @@
 """One camera in the vision process: its pictures, its sight, its rules, and what is told about it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from threading import Event
 
@@ -16,34 +16,40 @@ from sources.vision.inputs import Frame
 from sources.vision.ports import VisionEvent
 from sources.vision.rules import Outcome, RuleSet, Seen
 from sources.vision.settings import CameraSettings
-from sources.vision.wire import Message, State
+from sources.vision.wire import HEARTBEAT, Message, State
 
 _RETRY = 1.0  # s between attempts to store evidence that could not be stored
-_HEARTBEAT = 0.5  # s between two words about a camera without pictures
 
 Send = Callable[[Message], None]
 log = logs.get(__name__)
 
 
 class Lane:
-    """A camera; `active` names the rules whose alarms a process before this one raised.
+    """A camera; `active` names the rules whose alarms a process before this one raised, `asks` what its models ask for.
 
     `conclude` and `tick` are called by one thread only.
     """
 
     def __init__(
-        self, path: str, settings: CameraSettings, folder: Path, fresh: Event, store: EvidenceStore, active: list[str]
+        self,
+        path: str,
+        settings: CameraSettings,
+        folder: Path,
+        fresh: Event,
+        store: EvidenceStore,
+        active: Collection[str] = (),
+        asks: Mapping[str, float] | None = None,
     ) -> None:
         self.path = path
         self.settings = settings
         self.capture = Capture(path, settings.input, folder, fresh)
         self._sight = Sight(settings.blind, time.monotonic())
-        self._rules = RuleSet(settings.rules, settings.zones)
+        self._rules = RuleSet(settings.rules, settings.zones, asks)
         self._store, self._quality = store, store.quality
         self._active = {rule: rule in active for rule in self._rules.names}
         for rule in self._rules.names:
             if self._active[rule]:
-                self._rules.resume(rule, time.monotonic())
+                self._rules.resume(rule)
         self._retry_at = 0.0
         self._told_at = 0.0
         self._last: tuple[Detection, int] | None = None
@@ -51,7 +57,7 @@ class Lane:
 
     def conclude(self, frame: Frame, detections: list[Detection], hashes: dict[str, str], send: Send) -> None:
         """Take what models saw in a picture: judge it, keep evidence, tell. `hashes`: the SHA-256 of each model."""
-        blind = self._sight.look(frame.at, frame.picture)
+        blind = self._sight.look(frame.at, frame.picture, time.monotonic())
         seen = Seen.of(
             [detection.name for detection in detections],
             [detection.confidence for detection in detections],
@@ -74,7 +80,7 @@ class Lane:
         blind = self._sight.wait(now, connected=self.capture.connected)
         if blind is None and not self._captured:
             return  # whether pictures will come is not known yet
-        if blind != before or now - self._told_at >= _HEARTBEAT:
+        if blind != before or now - self._told_at >= HEARTBEAT:
             self._tell(send, fresh=False)
 
     def _settle(

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ _DEFAULTS: Mapping[HeadName, tuple[str, str, float]] = {  # padding, colour, sca
     "yolox": ("top_left", "bgr", 1.0),
     "yolov8": ("center", "rgb", 1 / 255),
 }
+_SEEN_FROM = 0.3
+"""Confidence of what counts as seen where nobody says otherwise."""
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
@@ -136,7 +139,9 @@ class Detector:
         if not names:
             raise ModelError(f"model {name}: neither the options nor its metadata name its classes: set classes")
         self.names: Mapping[int, str] = names
-        self._floors = {number: settings.thresholds.get(label, settings.threshold) for number, label in names.items()}
+        self.thresholds: Mapping[str, float] = _metadata_thresholds(network, names)
+        """What the model's metadata asks for before a class raises anything, by name."""
+        self._floors = {number: self._floor(label) for number, label in names.items()}
         for label in settings.thresholds:
             if label not in names.values():
                 raise ModelError(f"model {name}: thresholds names {label!r}; its classes are {_some(names)}")
@@ -150,6 +155,13 @@ class Detector:
     def name(self) -> str:
         """Its name in the options."""
         return self.network.name
+
+    def _floor(self, label: str) -> float:
+        """Return from which confidence on a class counts as seen."""
+        settings = self.settings
+        if label in settings.thresholds or settings.threshold is not None:
+            return settings.thresholds.get(label, settings.threshold or 0.0)
+        return min(_SEEN_FROM, self.thresholds.get(label, _SEEN_FROM))
 
     def _check(self) -> None:
         try:
@@ -213,6 +225,22 @@ def metadata_names(network: Network) -> dict[int, str]:
         raise ModelError(f"model {network.name}: its metadata `names` cannot be read: {text[:80]!r}") from error
     pairs: Any = enumerate(value) if isinstance(value, list | tuple) else dict(value).items()
     return {int(number): str(label) for number, label in pairs}
+
+
+def _metadata_thresholds(network: Network, names: Mapping[int, str]) -> dict[str, float]:
+    """Return the confidences that a model carries (`thresholds`: JSON by its own class names), by those of `names`."""
+    text = network.metadata.get("thresholds")
+    if not text:
+        return {}
+    try:
+        given = {str(label): float(value) for label, value in dict(json.loads(text)).items()}
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"model {network.name}: its metadata `thresholds` cannot be read: {text[:80]!r}") from error
+    if not all(0 <= value <= 1 for value in given.values()):
+        raise ModelError(f"model {network.name}: its metadata `thresholds` are not all from 0 to 1: {text[:80]!r}")
+    own = metadata_names(network)
+    found = {label: given.get(own.get(number, label)) for number, label in names.items()}
+    return {label: value for label, value in found.items() if value is not None}
 
 
 def _some(names: Mapping[int, str]) -> str:

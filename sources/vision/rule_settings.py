@@ -1,7 +1,7 @@
 """Settings of a camera's zones and rules."""
 
 from datetime import time
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -49,9 +49,10 @@ class Rule(_Section):
 
     `present`: one of `classes` is seen, `count` times at least. `missing`: one of `classes` (a person) is seen whose
     upper part, the share `upper` of its box, holds the centre of no box of the classes `without` (a helmet).
-    Objects count from `confidence` on (`confidences` for single classes), once it is raised from `keep` on; with a box
-    of at least `min_height` of the picture's height and `min_area` of its area; with the middle of the box's bottom
-    edge in one of the `zones`, anywhere if there are none. In `frames` of the last `of` pictures, for `raise_after`
+    Objects count from `confidence` on (`confidences` for single classes; where neither is said what the model's own
+    metadata asks for, else 0.5), once it is raised from `keep` on; with a box of at least `min_height` of the picture's
+    height and `min_area` of its area; with the middle of the box's bottom edge in one of the `zones`, anywhere if there
+    are none. In `frames` of the last `of` pictures, for `raise_after`
     seconds: the alarm is raised. It stays for `hold` seconds at least, and until nothing was seen for `clear_after`.
     """
 
@@ -60,7 +61,7 @@ class Rule(_Section):
     without: list[str] = []
     upper: float = Field(default=0.45, gt=0, le=1)
     count: int = Field(default=1, ge=1)
-    confidence: Share = 0.5
+    confidence: Share | None = None
     confidences: dict[str, Share] = {}
     keep: Share | None = None
     without_confidence: Share = 0.3
@@ -81,7 +82,7 @@ class Rule(_Section):
             raise ValueError(f"{self.frames} of {self.of} pictures can never be")
         if (self.kind == "missing") != bool(self.without):
             raise ValueError("kind: missing and `without` (what is missing) go together")
-        lowest: Any = min([self.confidence, *self.confidences.values()])
-        if self.keep is not None and self.keep > lowest:
+        given = [value for value in (self.confidence, *self.confidences.values()) if value is not None]
+        if self.keep is not None and self.keep > min(given, default=1.0):
             raise ValueError("keep is the lower confidence, which holds an alarm that was raised")
         return self

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from sources.vision.boxes import Boxes
 from sources.vision.rule_settings import DAYS, Rule, Schedule
 
+_CONFIDENCE = 0.5
+"""What a rule asks for where neither it nor the model says."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
@@ -58,11 +61,11 @@ def in_zones(boxes: Boxes, zones: Sequence[NDArray[np.float64]]) -> NDArray[np.b
 
 def counted(rule: Rule, seen: Seen, zones: Sequence[NDArray[np.float64]], *, raised: bool) -> NDArray[np.bool_]:
     """Return which objects count for the rule; `raised` lets those count that keep an alarm."""
-    floor = np.full(len(seen.scores), rule.confidence)
+    floor = np.full(len(seen.scores), _CONFIDENCE if rule.confidence is None else rule.confidence)
     for name, confidence in rule.confidences.items():
         floor[seen.names == name] = confidence
     if raised and rule.keep is not None:
-        floor[:] = rule.keep
+        floor = np.minimum(floor, rule.keep)
     size = np.clip(seen.boxes[:, 2:] - seen.boxes[:, :2], 0, None)
     count = np.isin(seen.names, rule.classes) & (seen.scores >= np.float32(floor))
     count &= (size[:, 1] >= rule.min_height) & (size[:, 0] * size[:, 1] >= rule.min_area)
@@ -78,6 +81,13 @@ def hits(
     """Return in which of `pictures` pictures the rule is met, bool[pictures]."""
     count = counted(rule, seen, zones, raised=raised)
     return np.bincount(seen.picture[count], minlength=pictures) >= rule.count
+
+
+def _asking(rule: Rule, thresholds: Mapping[str, float]) -> Rule:
+    """Return a rule that asks for what models do, where it does not say itself."""
+    if rule.confidence is not None:
+        return rule
+    return rule.model_copy(update={"confidences": {**thresholds, **rule.confidences}})
 
 
 def _wears(rule: Rule, seen: Seen) -> NDArray[np.bool_]:
@@ -124,6 +134,7 @@ class Persistence:
     _met_since: float | None = None
     _raised_at: float = 0.0
     _last_hit: float = 0.0
+    _resumed: bool = False
 
     @classmethod
     def by(cls, rule: Rule) -> "Persistence":
@@ -135,6 +146,8 @@ class Persistence:
         self._recent.append(hit)
         while len(self._recent) > self.of:
             self._recent.popleft()
+        if self._resumed:
+            self._resumed, self._raised_at, self._last_hit = False, now, now
         if hit or blind:
             self._last_hit = now
         if self.active:
@@ -150,9 +163,9 @@ class Persistence:
             self.active, self._raised_at = True, now
         return self.active
 
-    def resume(self, now: float) -> None:
-        """Be active as if raised now."""
-        self.active, self._raised_at, self._last_hit = True, now, now
+    def resume(self) -> None:
+        """Be active as if raised with the next picture, however late that comes."""
+        self.active, self._resumed = True, True
 
     def withdraw(self) -> None:
         """Take the alarm back as if it had not been raised: the next hit raises it."""
@@ -173,10 +186,18 @@ class Outcome:
 
 
 class RuleSet:
-    """The rules of one camera, over time; `update` takes one picture's objects."""
+    """The rules of one camera, over time; `update` takes one picture's objects.
 
-    def __init__(self, rules: Mapping[str, Rule], zones: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-        self._rules = {name: rule for name, rule in rules.items() if rule.enabled}
+    `thresholds` are the confidences that the models ask for, by class; what a rule says goes before them.
+    """
+
+    def __init__(
+        self,
+        rules: Mapping[str, Rule],
+        zones: Mapping[str, Sequence[tuple[float, float]]],
+        thresholds: Mapping[str, float] | None = None,
+    ) -> None:
+        self._rules = {name: _asking(rule, thresholds or {}) for name, rule in rules.items() if rule.enabled}
         polygons = {name: np.array(corners, np.float64) for name, corners in zones.items()}
         self._zones = {name: [polygons[zone] for zone in rule.zones] for name, rule in self._rules.items()}
         self._state = {name: Persistence.by(rule) for name, rule in self._rules.items()}
@@ -199,9 +220,9 @@ class RuleSet:
             outcomes[name] = Outcome(state.update(now, len(places) >= rule.count, blind=blind), surest)
         return outcomes
 
-    def resume(self, name: str, now: float) -> None:
-        """Go on with an alarm that was raised before a restart; it clears as one raised now."""
-        self._state[name].resume(now)
+    def resume(self, name: str) -> None:
+        """Go on with an alarm that was raised before a restart; it clears as one that the next picture raises."""
+        self._state[name].resume()
 
     def withdraw(self, name: str) -> None:
         """Take a rule's alarm back as if it had not been raised: the next picture that meets it raises it."""

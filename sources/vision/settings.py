@@ -16,6 +16,7 @@ from sources.vision.rule_settings import Rule, Zone
 HeadName = Literal["yolox", "yolov8"]
 """Layouts of detectors' outputs."""
 Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
+Priority = Literal["idle", "batch", "normal"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
@@ -70,9 +71,10 @@ class ModelSettings(_Section):
 
     `head` is the layout of its output; `classes` names those that matter: a list of all, or number: name for some of
     `count`. Both, and how the picture is put in (`padding`, `colour`, `scale`), may be left to the model's own metadata
-    (`head`, `names`, …). `thresholds` are those of single classes, `threshold` that of the others; `overlap` is the IoU
-    above which the less sure of two boxes of a class goes. `providers` are tried in order, those that this machine
-    lacks are passed over. An INT8 model (made by `python -m sources.vision quantize`) is used like any other.
+    (`head`, `names`, …). From `threshold` on (`thresholds` for single classes) something counts as seen at all: 0.3, or
+    less where the model's metadata has lower `thresholds`; those are what rules ask for that say nothing else.
+    `overlap` is the IoU above which the less sure of two boxes of a class goes. `providers` are tried in order, those
+    that this machine lacks are passed over. An INT8 model (made by `python -m sources.vision quantize`) is used alike.
     """
 
     file: Path
@@ -80,7 +82,7 @@ class ModelSettings(_Section):
     head: HeadName | None = None
     classes: Annotated[dict[int, str] | None, BeforeValidator(_names)] = None
     count: int | None = Field(default=None, ge=1)
-    threshold: Share = 0.3
+    threshold: Share | None = None
     thresholds: dict[str, Share] = {}
     overlap: Share = 0.5
     size: tuple[int, int] | None = None
@@ -210,12 +212,14 @@ class EvidenceSettings(_Section):
 class Settings(_Section):
     """The options of a source of kind `vision`: models by name, cameras by the path or name of their machine.
 
-    `nice` is how far inference stands behind the server for the processor (0 to 19); `transport` is that of RTSP.
+    `priority` is what cameras get of the processor: `idle` what everything else leaves, at once (Linux' SCHED_IDLE),
+    `batch` a share that `nice` (0 to 19) makes smaller, `normal` as much as the server. `transport` is that of RTSP.
     """
 
     models: dict[str, ModelSettings] = {}
     cameras: dict[str, CameraSettings] = Field(min_length=1)
     evidence: EvidenceSettings = EvidenceSettings()
+    priority: Priority = "idle"
     nice: int = Field(default=10, ge=0, le=19)
     transport: Literal["tcp", "udp"] = "tcp"
 

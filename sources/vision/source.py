@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
+import numpy as np
+
 from address_space.load import did_you_mean
 from address_space.model import Machine, Variable
 from server import logs
@@ -17,13 +19,17 @@ from server.store import now_ticks
 from sources.vision.columns import Columns
 from sources.vision.evidence import Archive
 from sources.vision.ports import BlindReason, StorageStatus, VisionEvent
+from sources.vision.priority import stand_behind
 from sources.vision.settings import CameraSettings, read_settings
 from sources.vision.start import Start
-from sources.vision.wire import Fault, Message, Ready, State, decode
+from sources.vision.wire import HEARTBEAT, Fault, Message, Ready, State, decode
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 _LONGEST_LINE: Final = 1 << 20
 _STOP_S: Final = 1.0  # s that the process has to end by itself
+
+_LOADING_S: Final = 60.0  # s that models may take to load before that makes cameras blind
+_SILENT: Final = "the vision process does not answer"
 
 log = logs.get(__name__)
 
@@ -43,6 +49,10 @@ class VisionSource:
         self.settings = read_settings(context.plant, context.name, context.options)
         self._check_models()
         self._machines = self._match(context.machines)
+        self._rules = {
+            machine.path: [name for name, rule in self.settings.cameras[key].rules.items() if rule.enabled]
+            for key, machine in self._machines.items()
+        }
         self._columns = {machine.path: self._columns_of(key, machine) for key, machine in self._machines.items()}
         self.archive = Archive(self._evidence_folder(context.data_dir))
         self._evidence = context.evidence
@@ -72,15 +82,16 @@ class VisionSource:
         )  # fmt: skip
         self._process, self._ready = process, False
         self._before = dict(self.states)
+        self._stand()
         try:
+            stand_behind(process.pid, self.settings.priority, self.settings.nice)
             for columns in self._columns.values():
                 self._store.set_status(columns.lacking, BAD_NOT_SUPPORTED)
             if process.stdin is None or process.stdout is None:
                 raise VisionError("the vision process has no pipes")
             process.stdin.write(self._start_line())
             await process.stdin.drain()
-            async for line in process.stdout:
-                self._take(decode(line))
+            await self._listen(process.stdout)
             raise VisionError(f"the vision process ended with code {await process.wait()}")
         finally:
             self._process = None
@@ -99,11 +110,50 @@ class VisionSource:
     async def emergency_stop(self, machine: Machine, active: bool) -> None:
         """Do nothing: a camera moves nothing, and goes on watching."""
 
+    def _stand(self) -> None:
+        """Have the process go on with alarms that stand, also those of before a restart of the server."""
+        if self._evidence is None:
+            return
+        for machine in self._machines.values():
+            rules = [variable for name, variable in machine.variables.items() if name in self._rules[machine.path]]
+            self.active[machine.path] |= {rule.name for rule in rules if self._evidence.standing(rule)}
+
+    async def _listen(self, output: asyncio.StreamReader) -> None:
+        """Take what the process tells until it has ended; while it says nothing, its cameras are blind."""
+        silent = 0.0
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT):
+                    line = await output.readline()
+            except TimeoutError:
+                silent += HEARTBEAT  # not by the clock: a server that was held up itself has missed nothing
+                self._miss(silent)
+                continue
+            if not line:
+                return
+            silent = 0.0
+            self._take(decode(line))
+
+    def _miss(self, silent: float) -> None:
+        """Show cameras as late that nothing was told of for `silent` s: the process may be starved, or hang."""
+        for key, machine in self._machines.items():
+            late = self.settings.cameras[key].blind.late if self._ready else _LOADING_S
+            if silent < late + HEARTBEAT:
+                continue
+            active = self.active[machine.path]
+            before = self.states.get(machine.path) or State(
+                machine.path, fresh=False, captured=0, latency=0.0, rate=0.0, arrived=0, dropped=0, detected=0,
+                objects=0, blind=None, error="", rules={rule: rule in active for rule in self._rules[machine.path]},
+                last=None, last_time=0,
+            )  # fmt: skip
+            blind = before.blind if before.blind == "lost" else "late"
+            self._show(replace(before, fresh=False, rate=0.0, blind=blind, error=_SILENT))
+
     def _take(self, message: Message) -> None:
         """Take a word from the process."""
         match message:
             case State():
-                self._show(message)
+                self._show(self._counted(message))
             case VisionEvent():
                 active = self.active[message.camera]
                 (active.add if message.active else active.discard)(message.rule)
@@ -114,26 +164,35 @@ class VisionSource:
             case StorageStatus():
                 if message.error and (self.storage is None or message.error != self.storage.error):
                     log.error("evidence cannot be stored", source=self._name, error=message.error)
+                pruned = self.storage is None or message.items <= self.storage.items
                 self.storage = message
+                if pruned and self._evidence is not None:
+                    self._evidence.changed()
             case Ready():
                 self._ready = True
                 log.info("vision is ready", source=self._name, models=message.models)
             case Fault():
                 raise VisionError(message.error)
 
+    def _counted(self, state: State) -> State:
+        """Return a state whose counts go on where those of the process before ended."""
+        before = self._before.get(state.camera)
+        if before is None:
+            return state
+        return replace(state, detected=before.detected + state.detected, dropped=before.dropped + state.dropped)
+
     def _show(self, state: State) -> None:
         columns = self._columns[state.camera]
-        if (before := self._before.get(state.camera)) is not None:
-            state = replace(state, detected=before.detected + state.detected, dropped=before.dropped + state.dropped)
-        stamp = state.captured if state.fresh else now_ticks()
-        ids, values, statuses = columns.diagnostic(state)
-        self._store.write(ids, values, stamp, statuses)
+        # That a picture is late is known now; all else is as the picture was.
+        stamp = state.captured if state.fresh and state.blind != "late" else now_ticks()
+        parts = [columns.diagnostic(state)]
         if self.storage is not None:
-            ids, values, statuses = columns.stored(state, self.storage)
-            self._store.write(ids, values, stamp, statuses)
+            parts.append(columns.stored(state, self.storage))
         if state.fresh or state.blind is not None:
-            ids, values, statuses = columns.content(state)
-            self._store.write(ids, values, stamp, statuses)
+            parts.append(columns.content(state))
+        # One write: each one wakes all that follow the journal.
+        ids, values, statuses = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        self._store.write(ids, values, stamp, statuses)
         self.states[state.camera] = state
         if self._blind.get(state.camera) != state.blind:
             self._blind[state.camera] = state.blind
@@ -168,9 +227,8 @@ class VisionSource:
 
     def _columns_of(self, key: str, machine: Machine) -> Columns:
         camera = self.settings.cameras[key]
-        enabled = [name for name, rule in camera.rules.items() if rule.enabled]
         try:
-            return Columns(machine, enabled, detects=bool(camera.models))
+            return Columns(machine, self._rules[machine.path], detects=bool(camera.models))
         except ValueError as error:
             raise self._fault(("cameras", key, "rules"), str(error)) from error
 

@@ -7,6 +7,9 @@ from typing import Any
 from server.evidence import Detection, parse
 from sources.vision.ports import BlindReason, StorageStatus, VisionEvent
 
+HEARTBEAT = 0.5
+"""Seconds between two words about a camera without pictures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:

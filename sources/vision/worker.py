@@ -18,7 +18,8 @@ from server.evidence import Detection
 from sources.vision.evidence import EvidenceStore
 from sources.vision.heads import ModelError
 from sources.vision.lane import Lane, Send
-from sources.vision.settings import Settings
+from sources.vision.priority import stand_behind
+from sources.vision.settings import CameraSettings, Settings
 from sources.vision.start import Start
 from sources.vision.wire import Fault, Message, Ready, encode
 
@@ -43,9 +44,16 @@ class Worker:
         self._hashes = {name: analyst.detector.network.sha256 for name, analyst in self._analysts.items()}
         self._store = EvidenceStore(start.evidence, settings.evidence)
         self._lanes = [
-            Lane(start.paths[name], camera, folder, self._fresh, self._store, start.active.get(start.paths[name], []))
-            for name, camera in settings.cameras.items()
+            Lane(path, camera, folder, self._fresh, self._store, start.active.get(path, ()), self._asks(camera))
+            for path, camera in ((start.paths[name], camera) for name, camera in settings.cameras.items())
         ]
+
+    def _asks(self, camera: CameraSettings) -> dict[str, float]:
+        """Return the confidences that the models of a camera ask for, by class; of several, the first one's."""
+        asked: dict[str, float] = {}
+        for name in reversed(camera.models):
+            asked |= self._analysts[name].detector.thresholds
+        return asked
 
     def stop(self) -> None:
         """End `run`; for another thread."""
@@ -103,13 +111,13 @@ def _analysts(settings: Settings, folder: Path) -> "dict[str, Analyst]":
 
 def _serve(start: Start, output: BinaryIO) -> int:
     logs.configure(*start.log)
-    os.nice(start.settings.nice)
-    if hasattr(os, "SCHED_BATCH"):  # Linux: one that wakes up does not push the server off the processor
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    settings = start.settings
+    # The source has done so as well; threads that were started meanwhile may have inherited what was before.
+    log.info("vision process", priority=stand_behind(os.getpid(), settings.priority, settings.nice))
     cv2.setNumThreads(1)  # captures and models have threads of their own
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # errors; that a camera is not there is said by us
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # likewise; its lines may have a URL's password
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"rtsp_transport;{start.settings.transport}")
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"rtsp_transport;{settings.transport}")
     lock = threading.Lock()
 
     def send(message: Message) -> None:

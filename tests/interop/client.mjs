@@ -51,7 +51,7 @@ const operations = {
     },
 
     // Open a channel and a session; `user` is {userName, password}, `claimedUri` what the client says it is.
-    async connect({ endpoint, policy, mode, identity, applicationUri, user, userCertificate, claimedUri }) {
+    async connect({ endpoint, policy, mode, identity, applicationUri, user, userCertificate, claimedUri, localeIds }) {
         const client = opcua.OPCUAClient.create({
             applicationName: "Plantree interop", applicationUri,
             clientCertificateManager: await certificateManager(identity),
@@ -59,7 +59,7 @@ const operations = {
             privateKeyFile: path.join(identity, "own", "private", "private_key.pem"),
             securityPolicy: opcua.SecurityPolicy[policy], securityMode: opcua.MessageSecurityMode[mode],
             endpointMustExist: false, connectionStrategy: { maxRetry: 0 }, transportTimeout: 300_000,
-            requestedSessionTimeout: 600_000, keepSessionAlive: true,
+            requestedSessionTimeout: 600_000, keepSessionAlive: true, localeIds,
         });
         // node-opcua always says what is in its certificate
         if (claimedUri) client._getApplicationUri = () => claimedUri;
@@ -130,6 +130,13 @@ const operations = {
 
     async nodeset({ file, ...options }) {
         return dumpNodeset(file, options);
+    },
+
+    // Browse one node: {target: DisplayName}.
+    async display_names({ connection, node }) {
+        const found = await get(connection).session.browse({ nodeId: node, resultMask: 63, includeSubtypes: true,
+            browseDirection: opcua.BrowseDirection.Both, referenceTypeId: "i=31" });
+        return Object.fromEntries(found.references.map((it) => [it.nodeId.toString(), it.displayName.text]));
     },
 
     // Browse one node with at most `max` references an answer: {references, answers}.

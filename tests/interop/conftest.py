@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.interop.node_client import Connection, Identity, NodeClient, connect, make_identity
-from tests.process_rig import CHECKOUT, PASSWORD, PlantreeProcess
+from tests.process_rig import CHECKOUT, PASSWORD, PlantreeProcess, calm_plant
 
 USERS = {
     "olga": "Observer",
@@ -60,13 +59,9 @@ def quick_plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the default plant without its lines, whose simulated PLCs are processes that take long to start."""
-    plant = yaml.safe_load((CHECKOUT / "address_space" / "plant.yaml").read_text())
-    for kind in ("objects", "sources"):
-        plant[kind] = {name: it for name, it in plant[kind].items() if not name.lower().startswith("line")}
-    file = tmp_path_factory.mktemp("plant") / "small.yaml"
-    file.write_text(yaml.safe_dump(plant, allow_unicode=True, sort_keys=False))
-    return file
+    """Return the default plant without lines and pictures, whose sources are processes that take long to start."""
+    lines = [f"{name}{number}{kind}" for number in (1, 2, 3) for name, kind in (("Line", ""), ("line", "_plc"))]
+    return calm_plant(tmp_path_factory.mktemp("plant") / "small.yaml", {*lines, "vision"})
 
 
 @pytest.fixture(scope="module")

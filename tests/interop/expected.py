@@ -81,6 +81,8 @@ class ExpectedNodes(dict[str, Expected]):
             self._method(parent, command, in_type=in_type)
         for alarm in machine_type.alarms.values():
             self._condition(parent, alarm, in_type=in_type)
+        if any(alarm.kind is AlarmKind.VISION for alarm in machine_type.alarms.values()):
+            self._pictures(parent, in_type=in_type)
         if not machine_type.nameplate:
             return
         path = f"{parent}.Identification"
@@ -151,6 +153,16 @@ class ExpectedNodes(dict[str, Expected]):
             self._rule(f"{path}.{part.path}", OPTIONAL if part.optional else MANDATORY, in_type=in_type)
         for above, below in conditions.sub_states(alarm):
             self._link(f"{path}.{above}", f"{path}.{below}", conditions.HAS_TRUE_SUB_STATE)
+
+    def _pictures(self, parent: str, *, in_type: bool) -> None:
+        path = f"{parent}.Snapshots"
+        node = self._add(path, "Object", "Snapshots", EventNotifier=0)
+        node.references.add((HAS_TYPE, True, f"ns=0;i={conditions.DIRECTORY_TYPE}"))
+        self._link(parent, path, HAS_COMPONENT)
+        self._rule(path, MANDATORY, in_type=in_type)
+        for part in conditions.picture_parts():
+            self._part(path, part)
+            self._rule(f"{path}.{part.path}", MANDATORY, in_type=in_type)
 
     def _vision_type(self) -> None:
         name = conditions.VISION_TYPE

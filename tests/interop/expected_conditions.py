@@ -13,7 +13,7 @@ PROPERTY_TYPE, CONDITION_VARIABLE, TWO_STATE, FINITE_STATE = 68, 9002, 8995, 276
 SHELVED_STATE_MACHINE, LIMIT_STATE_MACHINE = 2929, 9318
 BOOLEAN, UINT16, DOUBLE, STRING, BYTE_STRING, NODE_ID, STATUS, TEXT = 1, 5, 11, 12, 15, 17, 19, 21
 DATE_TIME, DURATION, UTC_TIME, ARGUMENT, TIME_ZONE = 13, 290, 294, 296, 8912
-UINT64, FILE_TYPE = 9, 11575
+UINT64, FILE_TYPE, DIRECTORY_TYPE = 9, 11575, 13353
 VISION_TYPE, VISION_BASE = "VisionAlarmType", "ns=0;i=10637"
 LIMITS = {"high_high": "HighHigh", "high": "High", "low": "Low", "low_low": "LowLow"}
 TYPES = {
@@ -118,6 +118,16 @@ def vision_parts() -> list[Part]:
         for name in ("Open", "Read", "GetPosition"):
             outputs = f"{file}.{name}.OutputArguments"
             found.append(Part(outputs, "Variable", HAS_PROPERTY, PROPERTY_TYPE, ARGUMENT, 1))
+    return found
+
+
+def picture_parts() -> list[Part]:
+    """Return what the folder of a camera's pictures consists of (OPC 10000-20 4.3); files come and go."""
+    found: list[Part] = []
+    for name in ("CreateDirectory", "CreateFile", "Delete", "MoveOrCopy"):
+        found += _method(name, arguments=True)
+    for name in ("CreateDirectory", "CreateFile", "MoveOrCopy"):
+        found.append(Part(f"{name}.OutputArguments", "Variable", HAS_PROPERTY, PROPERTY_TYPE, ARGUMENT, 1))
     return found
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.interop.node_client import Connection, Identity, NodeClient, connect
+from tests.server.evidence_rig import SEEN
 from tests.server.opcua.opcua_rig import PASSWORD
-from tests.server.opcua_conditions.vision_conditions_rig import FIRE, SEEN, Cameras, cameras
+from tests.server.opcua_conditions.vision_conditions_rig import FIRE, Cameras, cameras
 
 PICTURE = f"{FIRE}.Snapshot"
 

@@ -10,30 +10,18 @@ import pytest
 from argon2 import PasswordHasher
 
 from address_space import Plant, Role, load_plant
-from server.evidence import Detection, Evidence, EvidenceRegister
+from server.evidence import Evidence, EvidenceRegister
 from server.http import Http
 from server.metrics import Metrics
 from server.security.throttle import Throttle
 from server.security.users import Users
 from server.settings import HttpSettings
 from server.snapshots import Snapshots
-from server.store import now_ticks
-from sources.vision.evidence import Archive, EvidenceStore, evidence_id
+from sources.vision.evidence import Archive, EvidenceStore
 from sources.vision.settings import EvidenceSettings
+from tests.server.evidence_rig import PLANT, seen
 
 PASSWORD = "correct horse battery"
-PLANT = """\
-plant: {name: Plant, type: PlantType}
-types:
-  PlantType: {description: The plant}
-  CameraType:
-    description: A camera
-    variables:
-      Fire: {type: Boolean, description: Fire is seen}
-      Intruder: {type: Boolean, read_role: Engineer, description: Somebody is seen}
-objects:
-  Camera1: {type: CameraType}
-"""
 
 
 class Rig:
@@ -63,11 +51,7 @@ class Rig:
         self.waits.append(seconds)
 
     def stored(self, rule: str = "Fire", boxed: bytes = b"with boxes", clean: bytes = b"clean") -> Evidence:
-        taken = now_ticks()
-        seen = Detection("fire", 0.9, (0.1, 0.2, 0.3, 0.4), "fire")
-        id_ = evidence_id("Plant.Camera1", rule, taken)
-        found = Evidence(id_, "Plant.Camera1", rule, seen, taken, "fire v1", "ab" * 32, 12.5, "", "", "", "")
-        found = self.store.store(found, boxed, clean)
+        found = self.store.store(seen(rule), boxed, clean)
         self.told[found.id] = found
         return found
 

@@ -18,8 +18,8 @@ def page(view: View, machine: Machine) -> str:
     parts = [machine, *(it for it in view.plant.children(machine) if machine is not view.plant.root)]
     shown = [variable for part in parts for variable in part.variables.values()]
     below = [
-        el("a", texts.machine(it.name), href=f"/machine/{it.path}", class_="button") for it in view.plant.children(machine)
-        if machine is view.plant.root
+        el("a", texts.machine(it.name), href=f"/machine/{it.path}", class_="button")
+        for it in view.plant.children(machine) if machine is view.plant.root
     ]  # fmt: skip
     symbol = el(
         "svg", drawing(symbol_of(machine.type)), viewBox="0 0 48 48", class_="machine-symbol", aria_hidden="true"

@@ -29,7 +29,7 @@ NULL = ua.Variant(None, _V.Null)
 
 @functools.lru_cache(maxsize=16_384)
 def words(given: str) -> ua.Variant:
-    """Return an English text as a Variant."""
+    """Return a text in the plant file's language as a Variant."""
     return ua.Variant(text(given), _V.LocalizedText)
 
 
@@ -122,7 +122,7 @@ FIELDS: dict[Path, Field] = {
     ("Quality", "SourceTimestamp"): lambda it: moment(it.quality_time or it.time),
     ("LastSeverity",): lambda it: ua.Variant(it.last_severity, _V.UInt16),
     ("LastSeverity", "SourceTimestamp"): lambda it: moment(it.severity_time or it.time),
-    ("Comment",): lambda it: words(it.comment),
+    ("Comment",): lambda it: ua.Variant(ua.LocalizedText(it.comment), _V.LocalizedText),  # in whatever language
     ("Comment", "SourceTimestamp"): lambda it: moment(it.comment_time),
     ("ClientUserId",): lambda it: ua.Variant(it.client_user, _V.String),
     ("SuppressedOrShelved",): lambda it: _BOOLEANS[it.suppressed_or_shelved],

@@ -13,12 +13,16 @@ from asyncua.server.internal_session import SessionState
 
 from address_space.model import Condition
 from server import logs
+from server.evidence import Evidence
 from server.opcua.attributes import NAMESPACE
 from server.opcua.conditions import vision
 from server.opcua.conditions.files import may_read
 from server.opcua.conditions.live import Conditions
+from server.opcua.conditions.members import Path
 from server.opcua.conditions.methods import unwrap
+from server.opcua.conditions.pictures import Picture
 from server.ports import CommandError
+from server.security.principal import Principal
 
 if TYPE_CHECKING:
     from server.opcua.session import PlantSession
@@ -42,12 +46,33 @@ _ARGUMENTS: Mapping[str, tuple[ua.VariantType, ...]] = {
 _STANDARD = {ua.NodeId(getattr(ua.ObjectIds, f"FileType_{name}")): name for name in _ARGUMENTS}
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file: its object's identifier, and whose picture it has: the last of a condition, or one of the past."""
+
+    path: str
+    clean: bool
+    of: Condition | Picture
+
+    @property
+    def tops(self) -> set[str]:
+        """The identifiers whose methods are its own: its object's, and those of what declares it."""
+        if isinstance(self.of, Picture):
+            return {self.path}
+        name = self.path.rpartition(".")[2]
+        declared = f"{self.of.machine.type.name}.{self.of.name}"
+        return {self.path, f"{declared}.{name}", f"{vision.NAME}.{name}"}
+
+    def may_read(self, principal: Principal) -> bool:
+        """Whether a principal may see it."""
+        return self.of.may_read(principal) if isinstance(self.of, Picture) else may_read(self.of, principal)
+
+
 @dataclass(slots=True)
 class _Handle:
     """A file that a session has open; what it reads does not change when the alarm is raised again."""
 
-    condition: Condition
-    file: str
+    file: _File
     data: bytes
     position: int
 
@@ -63,8 +88,8 @@ class FileMethods:
         self._opened = 0
 
     def concerns(self, request: ua.CallMethodRequest) -> bool:
-        """Whether a call is of a picture's file."""
-        return self._file(request.ObjectId) is not None
+        """Whether a call is of a picture's file, or of a folder of them."""
+        return self._file(request.ObjectId) is not None or self._is_folder(request.ObjectId)
 
     async def call(self, request: ua.CallMethodRequest, session: "PlantSession") -> ua.CallMethodResult:
         """Call a method; the result says what became of it."""
@@ -87,20 +112,19 @@ class FileMethods:
     async def _call(
         self, request: ua.CallMethodRequest, given: list[ua.Variant], session: "PlantSession"
     ) -> list[ua.Variant]:
-        found = self._file(request.ObjectId)
-        if found is None:
-            raise CommandError(_CODES.BadNodeIdUnknown, "there is no such file")
-        condition, file = found
-        name = _method(condition, file, request.MethodId)
+        file = self._file(request.ObjectId)
+        if file is None:
+            raise CommandError(_CODES.BadNotExecutable, "what is kept is up to the archive")
+        name = _method(file, request.MethodId)
         arguments = unwrap(_ARGUMENTS[name], given)
-        if not may_read(condition, session.principal):
-            raise CommandError(_CODES.BadUserAccessDenied, f"the pictures of {condition.path} are not for everybody")
+        if not file.may_read(session.principal):
+            raise CommandError(_CODES.BadUserAccessDenied, f"{file.path} is not for everybody")
         if name == "Open":
-            return [ua.Variant(await self._open(condition, file, arguments[0], session), _V.UInt32)]
+            return [ua.Variant(await self._open(file, arguments[0], session), _V.UInt32)]
         number = arguments[0]
         own = self._handles.get(session.session_id, {})
         handle = own.get(number)
-        if handle is None or (handle.condition, handle.file) != (condition, file):
+        if handle is None or handle.file != file:
             raise CommandError(_CODES.BadInvalidArgument, f"{number} is no handle of this session and file")
         if name == "Close":
             del own[number]
@@ -108,37 +132,42 @@ class FileMethods:
             return []
         return self._work(name, handle, arguments)
 
-    async def _open(self, condition: Condition, file: str, mode: int, session: "PlantSession") -> int:
+    async def _open(self, file: _File, mode: int, session: "PlantSession") -> int:
         """Return a handle (4.2.2)."""
         if mode & _WRITE:
             raise CommandError(_CODES.BadNotWritable, "evidence is never written")
         if mode not in _READING:
             raise CommandError(_CODES.BadInvalidArgument, f"{mode} is no mode for reading")
         self._check_room(session)
-        data = await self._read(condition, file)
+        data = await self._read(file)
         if session.state is SessionState.Closed:
             raise CommandError(_CODES.BadSessionClosed, "the session was closed meanwhile")
         self._check_room(session)
         self._opened += 1
         number = self._opened & 0xFFFFFFFF
-        handle = _Handle(condition, file, data, len(data) if mode & _APPEND else 0)
+        handle = _Handle(file, data, len(data) if mode & _APPEND else 0)
         self._handles.setdefault(session.session_id, {})[number] = handle
         self._count(handle, 1)
         return number
 
-    async def _read(self, condition: Condition, file: str) -> bytes:
-        alarms, register = self._conditions.alarms, self._conditions.files.register
-        evidence = None if alarms is None else alarms.state(condition).evidence
+    async def _read(self, file: _File) -> bytes:
+        register, evidence = self._conditions.files.register, self._evidence(file)
         if evidence is None or register is None:
-            raise CommandError(_CODES.BadNotFound, f"{condition.path} has no picture yet")
+            raise CommandError(_CODES.BadNotFound, f"{file.path} has no picture yet")
         try:
-            return await asyncio.to_thread(register.read, evidence, clean=vision.FILES[file])
+            return await asyncio.to_thread(register.read, evidence, clean=file.clean)
         except FileNotFoundError:
             raise CommandError(_CODES.BadNotFound, f"the picture {evidence.id} is no longer kept") from None
         except ValueError as error:
             raise CommandError(_CODES.BadNotReadable, str(error)) from error
         except OSError as error:
             raise CommandError(_CODES.BadUnexpectedError, f"the picture {evidence.id}: {error.strerror}") from error
+
+    def _evidence(self, file: _File) -> Evidence | None:
+        if isinstance(file.of, Picture):
+            return file.of.evidence
+        alarms = self._conditions.alarms
+        return None if alarms is None else alarms.state(file.of).evidence
 
     def _work(self, name: str, handle: _Handle, arguments: list[Any]) -> list[ua.Variant]:
         """Carry out what is done with an open file."""
@@ -161,25 +190,38 @@ class FileMethods:
             raise CommandError(_CODES.BadResourceUnavailable, f"at most {_OF_SESSION} files, {_OF_ALL} of all sessions")
 
     def _count(self, handle: _Handle, by: int) -> None:
-        counted = self._conditions.files.open
-        counted[handle.condition.path, handle.file] += by
-        self._conditions.tell([handle.condition])
+        counted, file = self._conditions.files.open, handle.file
+        counted[file.path] += by
+        if not counted[file.path]:
+            del counted[file.path]
+        if not isinstance(file.of, Picture):
+            self._conditions.tell([file.of])
 
-    def _file(self, nodeid: ua.NodeId) -> tuple[Condition, str] | None:
-        """Return the condition and the name of a file's object, None for any other node."""
+    def _file(self, nodeid: ua.NodeId) -> _File | None:
+        """Return the file of an object, None for any other node."""
         found = self._conditions.find(nodeid)
-        if found is None or len(found[1]) != 1 or found[1][0] not in vision.FILES:
-            return None
-        return found[0], found[1][0]
+        if found is not None:
+            condition, path = found
+            is_file = len(path) == 1 and path[0] in vision.FILES
+            return _File(f"{condition.path}.{path[0]}", vision.FILES[path[0]], condition) if is_file else None
+        past = self._past(nodeid)
+        return None if past is None or past[1] else _File(past[0].path, past[0].clean, past[0])
+
+    def _past(self, nodeid: ua.NodeId) -> tuple[Picture, Path] | None:
+        identifier = nodeid.Identifier if nodeid.NamespaceIndex == NAMESPACE else None
+        return self._conditions.pictures.find(identifier) if isinstance(identifier, str) else None
+
+    def _is_folder(self, nodeid: ua.NodeId) -> bool:
+        identifier = nodeid.Identifier if nodeid.NamespaceIndex == NAMESPACE else None
+        return isinstance(identifier, str) and self._conditions.pictures.is_folder(identifier)
 
 
-def _method(condition: Condition, file: str, method: ua.NodeId) -> str:
+def _method(file: _File, method: ua.NodeId) -> str:
     """Return the method that a NodeId names: FileType's, our type's, the instance's or its declaration's."""
     name = _STANDARD.get(method, "")
     if method.NamespaceIndex == NAMESPACE and isinstance(method.Identifier, str):
         top, _, last = method.Identifier.rpartition(".")
-        tops = (condition.path, f"{condition.machine.type.name}.{condition.name}", vision.NAME)
-        name = last if top in {f"{it}.{file}" for it in tops} else ""
+        name = last if top in file.tops else ""
     if name not in _ARGUMENTS:
         raise CommandError(_CODES.BadMethodInvalid, f"a file has no method {method}")
     return name

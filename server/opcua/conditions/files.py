@@ -3,7 +3,7 @@
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false
 
-from collections import Counter, OrderedDict
+from collections import Counter
 
 from asyncua import ua
 
@@ -16,7 +16,6 @@ from server.opcua.conditions.vision import FILES
 from server.security.principal import Principal
 
 _V = ua.VariantType
-_SIZES_KEPT = 1024
 
 
 class Files:
@@ -24,31 +23,23 @@ class Files:
 
     def __init__(self) -> None:
         self.register: EvidenceRegister | None = None
-        self.open: Counter[tuple[str, str]] = Counter()
-        """Handles by the condition's path and the file's name."""
-        self._sizes: OrderedDict[tuple[str, bool], int] = OrderedDict()
+        self.open: Counter[str] = Counter()
+        """Handles by the identifier of the file's object."""
 
     def field(self, snapshot: Snapshot, path: Path) -> ua.Variant:
         """Return a property of a file that is not the same for all."""
         name, what = path
         if what == "OpenCount":
-            return variant(self.open[snapshot.condition.path, name], _V.UInt16)
-        size = None if snapshot.evidence is None else self._size(snapshot.evidence, clean=FILES[name])
+            return variant(self.open[f"{snapshot.condition.path}.{name}"], _V.UInt16)
+        size = None if snapshot.evidence is None else self.size(snapshot.evidence, clean=FILES[name])
         return NULL if size is None else variant(size, _V.UInt64)
 
-    def _size(self, evidence: Evidence, *, clean: bool) -> int | None:
+    def size(self, evidence: Evidence, *, clean: bool) -> int | None:
         """Return a picture's size in bytes, None for one that cannot be had (any more)."""
-        key = evidence.id, clean
-        found = self._sizes.get(key)
-        if found is None and self.register is not None:
-            try:
-                found = len(self.register.read(evidence, clean=clean))
-            except (OSError, ValueError):  # Open says why
-                return None
-            self._sizes[key] = found
-            if len(self._sizes) > _SIZES_KEPT:
-                self._sizes.popitem(last=False)
-        return found
+        try:
+            return None if self.register is None else self.register.size(evidence, clean=clean)
+        except OSError:  # Open says why
+            return None
 
 
 def may_read(condition: Condition, principal: Principal) -> bool:

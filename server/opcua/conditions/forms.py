@@ -113,6 +113,18 @@ class Forms:
         shown = vision.own_members(self._standard(vision.BASE_ID))
         return _form(vision.DECLARATION, vision.BASE_NAME, vision.BASE_ID, shown, vision.constants())
 
+    def shared(
+        self,
+        declaration: AlarmDeclaration,
+        type_name: str,
+        constants: Mapping[Path, ua.Variant],
+        optional: Collection[Path] = (),
+    ) -> Form:
+        """Return what instances of a type of the standard have in common; `declaration` names them."""
+        type_id = ua.NodeId(getattr(_IDS, type_name))
+        shown = members(self._standard(type_id), type_id, optional)
+        return _form(declaration, type_name, type_id, shown, constants)
+
     def methods(self) -> Mapping[Path, Member]:
         """Return all methods that any condition has, with the NodeIds that their types give them."""
         type_id = ua.NodeId(_IDS.AlarmConditionType)

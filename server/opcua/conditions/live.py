@@ -13,6 +13,7 @@ from asyncua.server.address_space import AddressSpace
 
 from address_space.model import Condition, Plant, Role
 from server.alarms.ports import AlarmPort, Snapshot
+from server.evidence import READ_ROLE
 from server.opcua.attributes import NAMESPACE, node_id
 from server.opcua.conditions import vision
 from server.opcua.conditions.fields import FIELDS, NULL, data_value, nodes, variant
@@ -20,6 +21,8 @@ from server.opcua.conditions.files import Files
 from server.opcua.conditions.forms import LIMIT_PATHS, LIMITS_ROLE, Form, Forms, role_of
 from server.opcua.conditions.members import Path
 from server.opcua.conditions.nodes import ConditionNodes
+from server.opcua.conditions.picture_nodes import PictureNodes
+from server.opcua.conditions.pictures import Pictures
 from server.ports import CommandError
 from server.security.principal import Principal
 
@@ -41,6 +44,9 @@ class Conditions:
         self._plant = plant
         self.forms = Forms(space)
         self.nodes = ConditionNodes(plant, self.forms, self.read)
+        self.pictures = Pictures(plant)
+        """Those of alarms of the past."""
+        self.nodes.pictures = PictureNodes(self.pictures, self.forms, self.nodes, self.files)
         self._followers: dict[str, dict[object, Callable[[], None]]] = {}
 
     def find(self, nodeid: ua.NodeId) -> tuple[Condition, Path] | None:
@@ -149,7 +155,9 @@ class Conditions:
     def call_role(self, nodeid: ua.NodeId) -> Role | None:
         """Return the role that may call a condition's method, None for any other node."""
         found = self.find(nodeid)
-        if found is None or not found[1]:
+        if found is None:
+            return READ_ROLE if self.pictures.find(str(nodeid.Identifier)) is not None else None
+        if not found[1]:
             return None
         condition, path = found
         is_method = self.form(condition).members[path].node_class is ua.NodeClass.Method

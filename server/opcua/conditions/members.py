@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from asyncua import ua
 from asyncua.server.address_space import NodeData
 
-from server.opcua.nodes import HAS_COMPONENT, HAS_PROPERTY, HAS_RULE, HAS_SUBTYPE, HAS_TYPE
+from server.opcua.references import HAS_COMPONENT, HAS_PROPERTY, HAS_RULE, HAS_SUBTYPE, HAS_TYPE
 
 Path = tuple[str, ...]
 

@@ -9,6 +9,7 @@ conditions as instance declarations, with the same members.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from asyncua import ua
 from asyncua.server.address_space import AttributeValue, NodeData
@@ -19,7 +20,10 @@ from server.opcua.attributes import Attributes, node_id, qualified
 from server.opcua.conditions import vision
 from server.opcua.conditions.forms import LIMIT_PATHS, LIMITS_ROLE, Form, Forms, role_of
 from server.opcua.conditions.members import HAS_TRUE_SUB_STATE, Member, Path
-from server.opcua.nodes import HAS_COMPONENT, HAS_RULE, HAS_SUBTYPE, HAS_TYPE, reference
+from server.opcua.references import HAS_COMPONENT, HAS_SUBTYPE, modelling_rule, new_node, reference, type_reference
+
+if TYPE_CHECKING:
+    from server.opcua.conditions.picture_nodes import PictureNodes
 
 ReadField = Callable[[Condition, Path], ua.DataValue]
 
@@ -48,8 +52,8 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class _Top:
-    """What members are below: a condition, its declaration in a type of machines, or the condition's own type."""
+class Top:
+    """What members are below: a condition or a picture, its declaration in a type, or the condition's own type."""
 
     path: str
     name: ua.QualifiedName
@@ -69,6 +73,8 @@ class ConditionNodes:
         for condition in plant.conditions:
             self._by_machine.setdefault(condition.machine.path, {})[condition.name] = condition
         self._attributes: dict[tuple[int, Path], Attributes] = {}
+        self.pictures: PictureNodes | None = None
+        """What makes the nodes of pictures of the past, set before any node is made."""
 
     def _declarations(self, owner: Owner) -> Mapping[str, AlarmDeclaration]:
         """Return the conditions of a machine, or of a type, by name."""
@@ -83,6 +89,8 @@ class ConditionNodes:
             yield f"{owner.path}.{name}"
             for below in self._forms.of(declaration).members:
                 yield ".".join((owner.path, name, *below))
+        if self.pictures is not None:
+            yield from self.pictures.identifiers(owner)
 
     def of_owner(self, path: str, kind: MachineType, machine: Machine | None) -> list[ua.ReferenceDescription]:
         """Return the references from an owner to its conditions and to the variables that are event sources."""
@@ -96,6 +104,8 @@ class ConditionNodes:
             else:
                 sources[declaration.input] = None
         found += [self._to_source(owner, name) for name in sources]
+        if self.pictures is not None:
+            found += self.pictures.of_owner(owner)
         return found
 
     def of_variable(
@@ -122,14 +132,14 @@ class ConditionNodes:
         form = self._forms.vision
         if rest:
             member = form.members.get(tuple(rest))
-            top = _Top(name, qualified(name), ua.NodeClass.ObjectType, ua.NodeId(), in_type=True)
-            return None if member is None else self._build_member(top, form, member, lambda _: _no_value())
+            top = Top(name, qualified(name), ua.NodeClass.ObjectType, ua.NodeId(), in_type=True)
+            return None if member is None else self.build_member(top, form, member, lambda _: no_value())
         shared = attrs.base(ua.NodeClass.ObjectType, qualified(name), name, form.declaration.message)
         shared[ua.AttributeIds.IsAbstract] = attrs.attribute(False, ua.VariantType.Boolean)
-        data = _node(name, shared)
+        data = new_node(name, shared)
         base = ua.QualifiedName(form.type_name, 0)
         data.references.append(reference(HAS_SUBTYPE, form.type_id, ua.NodeClass.ObjectType, base, forward=False))
-        data.references += [_to_member(name, it) for it in form.below[()]]
+        data.references += [to_member(name, it) for it in form.below[()]]
         return data
 
     def build(self, path: str, kind: MachineType, machine: Machine | None, rest: list[str]) -> NodeData | None:
@@ -137,7 +147,7 @@ class ConditionNodes:
         owner = Owner(path, kind, machine)
         declaration = self._declarations(owner).get(rest[0])
         if declaration is None:
-            return None
+            return None if self.pictures is None else self.pictures.build(owner, rest)
         form, below = self._forms.of(declaration), tuple(rest[1:])
         if not below:
             return self._build_instance(owner, form)
@@ -145,8 +155,8 @@ class ConditionNodes:
         if member is None:
             return None
         name, in_type = declaration.name, owner.machine is None
-        top = _Top(f"{owner.path}.{name}", qualified(name), _OBJECT, form.type_id, in_type=in_type)
-        return self._build_member(top, form, member, lambda path: self._value(owner, form, path))
+        top = Top(f"{owner.path}.{name}", qualified(name), _OBJECT, form.type_id, in_type=in_type)
+        return self.build_member(top, form, member, lambda path: self._value(owner, form, path))
 
     def _build_instance(self, owner: Owner, form: Form) -> NodeData:
         declaration = form.declaration
@@ -155,26 +165,25 @@ class ConditionNodes:
         if shared is None:
             shared = attrs.folder_attributes(declaration.name, declaration.message)
             self._attributes[id(declaration), ()] = shared
-        data = _node(top, shared)
-        data.references.append(_to_type(form.type_id, form.type_name, ua.NodeClass.ObjectType))
+        data = new_node(top, shared)
+        data.references.append(type_reference(form.type_id, form.type_name, ua.NodeClass.ObjectType))
         data.references.append(owner.reference(HAS_COMPONENT, forward=False))
         data.references.append(self._source(owner, declaration))
-        data.references += [_to_member(top, it) for it in form.below[()]]
+        data.references += [to_member(top, it) for it in form.below[()]]
         if owner.machine is None:
-            data.references.append(_rule(optional=False))
+            data.references.append(modelling_rule(optional=False))
         return data
 
-    def _build_member(
-        self, at: "_Top", form: Form, member: Member, value: Callable[[Path], AttributeValue]
-    ) -> NodeData:
+    def build_member(self, at: Top, form: Form, member: Member, value: Callable[[Path], AttributeValue]) -> NodeData:
+        """Return the node of a member; `value` gives that of a variable that its form says nothing of."""
         top, path = at.path, member.path
         shared = self._attributes.get((id(form.declaration), path))
         if shared is None:
             shared = self._attributes[id(form.declaration), path] = _attributes(form, member)
-        data = _node(".".join((top, *path)), shared)
+        data = new_node(".".join((top, *path)), shared)
         if member.node_class is not _METHOD:
             kind = _TYPE_CLASS[member.node_class]
-            data.references.append(_to_type(member.type_definition, member.type_name, kind))
+            data.references.append(type_reference(member.type_definition, member.type_name, kind))
         above = form.members.get(path[:-1])
         if above is None:
             data.references.append(
@@ -183,18 +192,18 @@ class ConditionNodes:
                 )
             )
         else:
-            data.references.append(_to_member(top, above, by=member.by, forward=False))
-        data.references += [_to_member(top, it) for it in form.below.get(path, ())]
+            data.references.append(to_member(top, above, by=member.by, forward=False))
+        data.references += [to_member(top, it) for it in form.below.get(path, ())]
         data.references += _sub_states(top, form, member)
         if at.in_type:
-            data.references.append(_rule(optional=not member.mandatory))
+            data.references.append(modelling_rule(optional=not member.mandatory))
         if member.node_class is _VARIABLE and ua.AttributeIds.Value not in shared:
             data.attributes[ua.AttributeIds.Value] = value(path)
         return data
 
     def _value(self, owner: Owner, form: Form, path: Path) -> AttributeValue:
         if owner.machine is None:
-            return _no_value()
+            return no_value()
         condition = self._by_machine[owner.path][form.declaration.name]
         value = AttributeValue(ua.DataValue())
         value.value_callback = lambda _node, _attribute: self._read(condition, path)
@@ -252,26 +261,15 @@ def _attributes(form: Form, member: Member) -> Attributes:
     return shared
 
 
-def _no_value() -> AttributeValue:
+def no_value() -> AttributeValue:
+    """Return the Value of a declaration in a type: there is none."""
     return AttributeValue(ua.DataValue(ua.Variant(None)))
 
 
-def _node(identifier: str, shared: Attributes) -> NodeData:
-    data = NodeData(node_id(identifier))
-    data.attributes = {
-        ua.AttributeIds.NodeId: AttributeValue(ua.DataValue(ua.Variant(data.nodeid, ua.VariantType.NodeId))),
-        **shared,
-    }
-    return data
-
-
-def _to_type(target: ua.NodeId, name: str, node_class: ua.NodeClass) -> ua.ReferenceDescription:
-    return reference(HAS_TYPE, target, node_class, ua.QualifiedName(name, target.NamespaceIndex))
-
-
-def _to_member(
+def to_member(
     top: str, member: Member, *, by: ua.NodeId | None = None, forward: bool = True
 ) -> ua.ReferenceDescription:
+    """Return a reference to a member of what is at `top`."""
     target, kind = node_id(".".join((top, *member.path))), member.type_definition
     name = member.browse_name
     return reference(by or member.by, target, member.node_class, name, type_definition=kind, forward=forward)
@@ -280,14 +278,6 @@ def _to_member(
 def _sub_states(top: str, form: Form, member: Member) -> Iterator[ua.ReferenceDescription]:
     for path in member.sub_states:
         if path in form.members:
-            yield _to_member(top, form.members[path], by=HAS_TRUE_SUB_STATE)
+            yield to_member(top, form.members[path], by=HAS_TRUE_SUB_STATE)
     for other in form.above.get(member.path, ()):
-        yield _to_member(top, other, by=HAS_TRUE_SUB_STATE, forward=False)
-
-
-def _rule(*, optional: bool) -> ua.ReferenceDescription:
-    number, name = (
-        (_IDS.ModellingRule_Optional, "Optional") if optional else (_IDS.ModellingRule_Mandatory, "Mandatory")
-    )
-    kind = ua.NodeId(_IDS.ModellingRuleType)
-    return reference(HAS_RULE, ua.NodeId(number), _OBJECT, ua.QualifiedName(name, 0), type_definition=kind)
+        yield to_member(top, other, by=HAS_TRUE_SUB_STATE, forward=False)

@@ -18,7 +18,7 @@ from server.evidence import READ_ROLE, Evidence
 from server.opcua.attributes import NAMESPACE, node_id, text
 from server.opcua.conditions.fields import NULL, Field, moment, variant
 from server.opcua.conditions.members import Member, Nodes, Path, members
-from server.opcua.nodes import HAS_COMPONENT, HAS_PROPERTY
+from server.opcua.references import HAS_COMPONENT, HAS_PROPERTY
 
 _IDS, _V = ua.ObjectIds, ua.VariantType
 NAME = VISION_ALARM_TYPE
@@ -31,7 +31,7 @@ FILES = {"Snapshot": False, "SnapshotClean": True}
 SNAPSHOT_URI: Path = ("SnapshotUri",)
 REPORT: Path = ("ReportFalseAlarm",)
 _FILE_TYPE = ua.NodeId(_IDS.FileType)
-_MIME_TYPE: Path = ("MimeType",)
+MIME_TYPE: Path = ("MimeType",)
 _BOX_RANK = 1
 
 _PROPERTIES: dict[str, int] = {
@@ -111,7 +111,7 @@ def _file(space: Nodes, name: str) -> dict[Path, Member]:
         declared=(node_id(f"{NAME}.{name}"),), constant=None, sub_states=(), namespace=NAMESPACE,
     )  # fmt: skip
     found = {itself.path: itself}
-    for path, member in members(space, _FILE_TYPE, {_MIME_TYPE}).items():
+    for path, member in members(space, _FILE_TYPE, {MIME_TYPE}).items():
         below = (name, *path)
         declared = (node_id(".".join((NAME, *below))), *member.declared)
         found[below] = member.moved(below, declared)

@@ -22,7 +22,7 @@ def attach(
     `certificate` gives the server's own (DER), `evidence` the pictures of vision alarms.
     """
     conditions = internal.aspace.conditions
-    conditions.files.register = evidence
+    conditions.files.register = conditions.pictures.register = evidence
     conditions.alarms, conditions.certificate = alarms, certificate
 
     def changed(snapshots: Sequence[Snapshot]) -> None:

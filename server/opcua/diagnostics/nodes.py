@@ -11,7 +11,7 @@ from typing import Any
 from asyncua import ua
 from asyncua.server.address_space import AttributeValue, NodeData
 
-from server.opcua.nodes import HAS_COMPONENT, HAS_PROPERTY, HAS_TYPE, reference
+from server.opcua.references import HAS_COMPONENT, HAS_PROPERTY, HAS_TYPE, reference
 from server.opcua.space import PlantAddressSpace
 
 NAMESPACE = 1

@@ -89,11 +89,14 @@ class Delivery:
         if not by_filter:
             del self._items[item.node]
 
-    def change(self, item: Item, new: EventFilter) -> None:
-        """Give an item another filter."""
+    def change(self, item: Item, new: EventFilter, *, anew: bool = True) -> None:
+        """Give an item another filter; `anew` says that it is for events to come only, not for those that wait."""
+        since = item.since
         self.remove(item)
         item.filter = new
         self.add(item)
+        if not anew:
+            item.since = since
 
     def rights_changed(self) -> None:
         """Look anew at who may see what: items act for another user."""

@@ -13,6 +13,7 @@ from server.opcua.events import where
 from server.opcua.events.fields import NULL, Getter, applies, encoded, getter, status_of
 from server.opcua.events.ports import Event
 from server.opcua.events.types import EventTypes
+from server.opcua.locales import Locale
 from server.quality import GOOD
 
 _COUNT = struct.Struct("<i")
@@ -27,10 +28,12 @@ class InvalidFilterError(Exception):
 
 
 class EventFilter:
-    """Which events pass, and their fields on the wire."""
+    """Which events pass, and their fields on the wire; `locale` is the language of these, not of the where clause."""
 
-    def __init__(self, types: EventTypes, given: ua.EventFilter) -> None:
+    def __init__(self, types: EventTypes, given: ua.EventFilter, locale: Locale | None = None) -> None:
+        self.given = given
         self._types = types
+        self._locale = locale
         self._clauses = given.SelectClauses
         self._getters = [getter(types, clause) for clause in given.SelectClauses]
         self._head = _COUNT.pack(len(self._clauses))
@@ -46,7 +49,10 @@ class EventFilter:
         plan = self._plans.get(event.type_id)
         if plan is None:
             plan = self._plans[event.type_id] = self._plan(event.type_id)
-        return self._head + b"".join([NULL if get is None else encoded(get(event)) for get in plan])
+        if self._locale is None:
+            return self._head + b"".join([NULL if get is None else encoded(get(event)) for get in plan])
+        found = [None if get is None else get(event) for get in plan]
+        return self._head + b"".join([encoded(it if it is None else self._locale.variant(it)) for it in found])
 
     def _plan(self, kind: ua.NodeId) -> list[Getter | None]:
         pairs = zip(self._getters, self._clauses, strict=True)
@@ -58,15 +64,15 @@ class EventFilters:
 
     def __init__(self, types: EventTypes) -> None:
         self.types = types
-        self._kept: WeakValueDictionary[bytes, EventFilter] = WeakValueDictionary()
+        self._kept: WeakValueDictionary[tuple[bytes, Locale | None], EventFilter] = WeakValueDictionary()
 
-    def make(self, given: ua.EventFilter) -> EventFilter:
+    def make(self, given: ua.EventFilter, locale: Locale | None = None) -> EventFilter:
         """Return a filter; raises InvalidFilterError with what is wrong with which clause."""
-        key = struct_to_binary(given)
+        key = (struct_to_binary(given), locale)
         found = self._kept.get(key)
         if found is None:
             _check(self.types, given)
-            found = self._kept[key] = EventFilter(self.types, given)
+            found = self._kept[key] = EventFilter(self.types, given, locale)
         return found
 
 

@@ -23,6 +23,7 @@ from server.opcua.events.filters import EventFilter, EventFilters, InvalidFilter
 from server.opcua.events.ports import Event
 from server.opcua.events.stored import AuditSource, EventStore, Merged, Source, StoreSource
 from server.opcua.history import answers, codes
+from server.opcua.locales import Locale
 from server.security.principal import Principal
 from server.store import now_ticks
 
@@ -104,8 +105,9 @@ class StoredEvents:
         status.check()
 
     async def read(
-        self, nodeid: ua.NodeId, details: bytes, point: bytes, principal: Principal, room: int, points: Points
-    ) -> bytes:
+        self, nodeid: ua.NodeId, details: bytes, point: bytes, principal: Principal, room: int, points: Points,
+        locale: Locale | None = None,
+    ) -> bytes:  # fmt: skip
         """Return one HistoryReadResult as it goes on the wire; `details` is the body of a ReadEventDetails."""
         if point:
             rest = points.take(point)
@@ -113,7 +115,7 @@ class StoredEvents:
                 return answers.result(codes.BAD_CONTINUATION_POINT_INVALID)
             planned: EventRead | int = rest
         else:
-            planned = self._plan(nodeid, details, principal)
+            planned = self._plan(nodeid, details, principal, locale)
         if isinstance(planned, int):
             return answers.result(planned)
         try:
@@ -122,7 +124,7 @@ class StoredEvents:
             log.error("stored events cannot be read", error=str(error))
             return answers.result(codes.BAD_UNEXPECTED_ERROR)
 
-    def _plan(self, nodeid: ua.NodeId, details: bytes, principal: Principal) -> EventRead | int:
+    def _plan(self, nodeid: ua.NodeId, details: bytes, principal: Principal, locale: Locale | None) -> EventRead | int:
         """Return how to read, or the bad StatusCode."""
         refusal = self._refusal(nodeid, principal)
         if refusal:
@@ -130,7 +132,7 @@ class StoredEvents:
         try:
             most, start, end = _HEAD.unpack_from(details)
             given: Any = struct_from_binary(ua.EventFilter, Buffer(details[_HEAD.size :]))
-            filter_ = self._filters.make(given)
+            filter_ = self._filters.make(given, locale)
         except InvalidFilterError:
             return ua.StatusCodes.BadEventFilterInvalid
         except Exception:  # noqa: BLE001  whatever asyncua stumbles over is no filter

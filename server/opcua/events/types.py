@@ -10,7 +10,7 @@ from asyncua import ua
 from asyncua.server.address_space import AddressSpace, NodeData
 
 from server.opcua.events.ports import Event, Path
-from server.opcua.nodes import HAS_COMPONENT, HAS_PROPERTY, HAS_SUBTYPE, HAS_TYPE
+from server.opcua.references import HAS_COMPONENT, HAS_PROPERTY, HAS_SUBTYPE, HAS_TYPE
 
 BASE_EVENT = ua.NodeId(ua.ObjectIds.BaseEventType)
 _MAX_DEPTH = 50

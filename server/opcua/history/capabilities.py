@@ -10,7 +10,7 @@ from asyncua import ua
 from server.history.aggregates import AGGREGATES
 from server.opcua.history.points import MAX_POINTS
 from server.opcua.history.service import MAX_NODES, MAX_VALUES
-from server.opcua.nodes import HAS_COMPONENT, ORGANIZES, reference
+from server.opcua.references import HAS_COMPONENT, ORGANIZES, reference
 from server.opcua.space import PlantAddressSpace
 
 _IDS = ua.ObjectIds

@@ -14,7 +14,15 @@ from server.history.aggregates import Configuration
 from server.opcua import attributes as attrs
 from server.opcua.attributes import Attributes, node_id, qualified
 from server.opcua.history.policy import HistoryPolicy
-from server.opcua.nodes import HAS_COMPONENT, HAS_PROPERTY, HAS_TYPE, reference
+from server.opcua.references import (
+    HAS_COMPONENT,
+    HAS_PROPERTY,
+    new_node,
+    property_node,
+    property_reference,
+    reference,
+    type_reference,
+)
 from server.security.principal import Principal
 from server.store import from_ticks
 
@@ -28,7 +36,6 @@ _IDS = ua.ObjectIds
 _HAS_CONFIGURATION = ua.NodeId(_IDS.HasHistoricalConfiguration)
 _CONFIGURATION_TYPE = ua.NodeId(_IDS.HistoricalDataConfigurationType)
 _AGGREGATES_TYPE = ua.NodeId(_IDS.AggregateConfigurationType)
-_PROPERTY_TYPE = ua.NodeId(_IDS.PropertyType)
 _VARIABLE, _OBJECT = ua.NodeClass.Variable, ua.NodeClass.Object
 _READ_HISTORY = ua.PermissionType.ReadHistory
 _CHANGE_HISTORY = ua.PermissionType.InsertHistory | ua.PermissionType.ModifyHistory | ua.PermissionType.DeleteHistory
@@ -172,11 +179,10 @@ class HistoryNodes:
 def _object(
     identifier: str, name: str, description: str, type_definition: ua.NodeId, owner: ua.ReferenceDescription
 ) -> NodeData:
-    data = _node(identifier, attrs.base(_OBJECT, ua.QualifiedName(name, 0), name, description))
+    data = new_node(identifier, attrs.base(_OBJECT, ua.QualifiedName(name, 0), name, description))
     data.attributes[ua.AttributeIds.EventNotifier] = attrs.attribute(0, _V.Byte)
     type_name = "AggregateConfigurationType" if name == _AGGREGATES else "HistoricalDataConfigurationType"
-    kind = ua.QualifiedName(type_name, 0)
-    data.references.append(reference(HAS_TYPE, type_definition, ua.NodeClass.ObjectType, kind))
+    data.references.append(type_reference(type_definition, type_name, ua.NodeClass.ObjectType))
     data.references.append(owner)
     return data
 
@@ -185,25 +191,11 @@ def _property_node(
     identifier: str, name: str, data_type: int, value: ua.Variant | None, owner: ua.ReferenceDescription
 ) -> NodeData:
     shown = attrs.property_attributes(ua.QualifiedName(name, 0), ua.NodeId(data_type), value)
-    data = _node(identifier, shown)
-    kind = ua.QualifiedName("PropertyType", 0)
-    data.references.append(reference(HAS_TYPE, _PROPERTY_TYPE, ua.NodeClass.VariableType, kind))
-    data.references.append(owner)
-    return data
-
-
-def _node(identifier: str, attributes: Attributes) -> NodeData:
-    data = NodeData(node_id(identifier))
-    data.attributes = {
-        ua.AttributeIds.NodeId: AttributeValue(ua.DataValue(ua.Variant(data.nodeid, _V.NodeId))),
-        **attributes,
-    }
-    return data
+    return property_node(identifier, shown, owner, rule=False)
 
 
 def _property(identifier: str, name: str) -> ua.ReferenceDescription:
-    found = ua.QualifiedName(name, 0)
-    return reference(HAS_PROPERTY, node_id(identifier), _VARIABLE, found, type_definition=_PROPERTY_TYPE)
+    return property_reference(identifier, ua.QualifiedName(name, 0))
 
 
 def _parent(

@@ -27,6 +27,7 @@ from server.opcua.history.requests import (
     ReadNode,
 )
 from server.opcua.history.update import Audit
+from server.opcua.locales import Locale
 from server.opcua.space import PlantAddressSpace
 from server.opcua.view_requests import MalformedError
 from server.opcua.wire import Request, response_header, service_fault
@@ -57,6 +58,11 @@ class Session(Protocol):
         ...
 
     @property
+    def locale(self) -> Locale | None:
+        """Its language; None: the plant file's."""
+        ...
+
+    @property
     def origin(self) -> str:
         """From where, like `opcua 10.0.0.7`."""
         ...
@@ -66,8 +72,9 @@ class EventHistory(Protocol):
     """What answers ReadEventDetails: `server.opcua.events.history.StoredEvents`."""
 
     async def read(
-        self, nodeid: ua.NodeId, details: bytes, point: bytes, principal: Principal, room: int, points: HistoryPoints
-    ) -> bytes:
+        self, nodeid: ua.NodeId, details: bytes, point: bytes, principal: Principal, room: int, points: HistoryPoints,
+        locale: Locale | None = None,
+    ) -> bytes:  # fmt: skip
         """Return one HistoryReadResult as it goes on the wire; `details` is the body of a ReadEventDetails."""
         ...
 
@@ -141,7 +148,8 @@ class HistoryService:
         if isinstance(details, EventDetails):
             if self.events is None:
                 return answers.result(codes.BAD_HISTORY_OPERATION_UNSUPPORTED)
-            return await self.events.read(node.nodeid, details.body, node.point, session.principal, room, points)
+            whose, locale = session.principal, session.locale
+            return await self.events.read(node.nodeid, details.body, node.point, whose, room, points, locale)
         variable = self._variable(node.nodeid, session.principal, self.policy.read_role)
         if isinstance(variable, int):
             return answers.result(variable)

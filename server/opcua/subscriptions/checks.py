@@ -10,6 +10,7 @@ from asyncua import ua
 
 from address_space.model import BuiltinType, Variable
 from server.opcua.events.filters import EventFilter, EventFilters, InvalidFilterError
+from server.opcua.locales import Locale
 from server.opcua.space import PlantAddressSpace
 from server.opcua.subscriptions.decode import Creation, DataChangeFilter, Filter, UnknownFilter
 from server.opcua.subscriptions.limits import Limits
@@ -111,7 +112,7 @@ def _is_number(variable: Variable | None, value: Any) -> bool:
     return value is not None and value.VariantType.value in _NUMBERS
 
 
-def event_filter(filters: EventFilters, given: Filter, limits: Limits) -> EventFilter:
+def event_filter(filters: EventFilters, given: Filter, limits: Limits, locale: Locale | None) -> EventFilter:
     """Return an event filter; refuses clauses that no event can satisfy, with the result for each (7.22.3)."""
     if isinstance(given, UnknownFilter):
         raise RefusedItemError(given.status)
@@ -122,7 +123,7 @@ def event_filter(filters: EventFilters, given: Filter, limits: Limits) -> EventF
     if len(given.SelectClauses) > limits.select_clauses or len(given.WhereClause.Elements) > limits.where_elements:
         raise RefusedItemError(_CODES.BadEncodingLimitsExceeded)
     try:
-        return filters.make(given)
+        return filters.make(given, locale)
     except InvalidFilterError as error:
         raise RefusedItemError(_CODES.BadEventFilterInvalid, error.result) from error
 

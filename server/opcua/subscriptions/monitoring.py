@@ -17,6 +17,7 @@ from address_space.model import BuiltinType, Variable
 from server.opcua.events.delivery import Delivery
 from server.opcua.events.filters import EventFilters
 from server.opcua.events.types import EventTypes
+from server.opcua.locales import Locale
 from server.opcua.pace import AT_ONCE, Steps
 from server.opcua.rights import Rights
 from server.opcua.space import PlantAddressSpace
@@ -148,7 +149,7 @@ class Monitoring:
     def _create_event(self, subscription: Subscription, wanted: Creation, stamps: int) -> Outcome:
         if not checks.notifies(self._space, wanted.node):
             raise RefusedItemError(_CODES.BadAttributeIdInvalid)
-        filter_ = checks.event_filter(self.filters, wanted.parameters.filter, self._limits)
+        filter_ = checks.event_filter(self.filters, wanted.parameters.filter, self._limits, subscription.locale)
         row, outcome = self._row(subscription, wanted, stamps)
         item = EventItem(row, subscription, wanted.node, filter_)
         item.release = lambda: self._delivery.remove(item)
@@ -212,7 +213,8 @@ class Monitoring:
         table, single, result = self._table, subscription.singles.get(row), None
         try:
             if isinstance(single, EventItem):
-                self._delivery.change(single, checks.event_filter(self.filters, given.filter, self._limits))
+                new = checks.event_filter(self.filters, given.filter, self._limits, subscription.locale)
+                self._delivery.change(single, new)
                 result = ua.EventFilterResult()
             else:
                 variable, attribute, value = self._sources.watched(row, single)
@@ -285,6 +287,17 @@ class Monitoring:
         table.changed()
         self._feed.refuse(lost)
         self._feed.start(regained)
+        for item in subscription.singles.values():
+            if not isinstance(item, EventItem):
+                item.reread()
+
+    def change_locale(self, subscription: Subscription, locale: Locale | None) -> None:
+        """Have items say what they have to say in another language; what is queued stays as it is."""
+        if subscription.locale is locale:
+            return
+        subscription.locale = locale
+        for item in subscription.events.values():
+            self._delivery.change(item, self.filters.make(item.filter.given, locale), anew=False)
         for item in subscription.singles.values():
             if not isinstance(item, EventItem):
                 item.reread()

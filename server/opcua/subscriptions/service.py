@@ -153,6 +153,12 @@ class Subscriptions:
             subscription.owner = session.owner
             self.monitoring.change_user(subscription, session.principal)
 
+    def locale_changed(self, session: Any) -> None:
+        """Have a session's subscriptions speak its language from now on."""
+        publisher = self._publishers.get(session.session_id)
+        for subscription in () if publisher is None else publisher.subscriptions.values():
+            self.monitoring.change_locale(subscription, session.locale)
+
     def create(self, session: Any) -> Subscription:
         """Make a subscription, still to be revised and started."""
         publisher = self.publisher(session)
@@ -166,6 +172,7 @@ class Subscriptions:
             self._last_id, self.table, self.limits, session.session_id, session.owner, session.principal,
             self.feed.sampled,
         )  # fmt: skip
+        subscription.locale = session.locale
         self._tallies.subscriptions += 1
         self.subscriptions[subscription.id] = publisher.subscriptions[subscription.id] = subscription
         return subscription
@@ -241,6 +248,7 @@ class Subscriptions:
             subscription.session_id = session.session_id
             subscription.counters.transferred_to_same += 1
             self.monitoring.change_user(subscription, session.principal)  # whose roles may have changed
+            self.monitoring.change_locale(subscription, session.locale)
         subscription.heard()
         if send_initial:
             subscription.resend_values()

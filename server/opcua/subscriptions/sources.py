@@ -34,7 +34,8 @@ class Sources:
         """Return an item that is fed; `variable` is the String variable whose Value it is."""
 
         def read() -> ua.DataValue:
-            return replace(self._rights.read(item, owner.principal))
+            found = self._rights.read(item, owner.principal)
+            return replace(found if owner.locale is None else owner.locale.value(found, item))
 
         def from_row(batch: Batch, position: int) -> ua.DataValue:
             if variable is None or item.IndexRange or not self._rights.may_read(item, owner.principal):

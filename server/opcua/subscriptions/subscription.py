@@ -12,6 +12,7 @@ import numpy as np
 from asyncua import ua
 
 from server.opcua.diagnostics.counters import SubscriptionCounters
+from server.opcua.locales import Locale
 from server.opcua.subscriptions import encoding
 from server.opcua.subscriptions.event_items import EventItem
 from server.opcua.subscriptions.limits import Limits
@@ -70,6 +71,8 @@ class Subscription:
         """Who made it: it moves to sessions of the same only."""
         self.principal = principal
         """Whose rights its items have."""
+        self.locale: Locale | None = None
+        """The language of its items; None: the plant file's."""
         self.counters = SubscriptionCounters()
         self.log = QueueLog(table, self.counters)
         self.items: dict[int, int] = {}

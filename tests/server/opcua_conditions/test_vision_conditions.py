@@ -15,6 +15,7 @@ from address_space import load_plant
 from server.opcua.nodeset import write_nodeset
 from server.opcua.space import PlantAddressSpace
 from server.store import Store, from_ticks
+from tests.server.evidence_rig import PLANT, SEEN
 from tests.server.opcua.opcua_rig import PASSWORD, browse, nid, read, session
 from tests.server.opcua_conditions.conditions_rig import (
     FIELDS,
@@ -28,7 +29,7 @@ from tests.server.opcua_conditions.conditions_rig import (
     watching,
 )
 from tests.server.opcua_conditions.conditions_rig import PLANT as PRESSES
-from tests.server.opcua_conditions.vision_conditions_rig import FIRE, PLANT, SEEN, Cameras, File, cameras
+from tests.server.opcua_conditions.vision_conditions_rig import FIRE, Cameras, File, cameras
 
 _IDS = ua.ObjectIds
 _OWN = (

@@ -10,32 +10,16 @@ import numpy as np
 from asyncua import Client, ua
 
 from server.assembly import Plantree, running
-from server.evidence import Detection, Evidence
+from server.evidence import Evidence
 from server.settings import HttpSettings
 from server.store import now_ticks
-from sources.vision.evidence import Archive, EvidenceStore, evidence_id
+from sources.vision.evidence import Archive, EvidenceStore
 from sources.vision.settings import EvidenceSettings
+from tests.server.evidence_rig import PLANT, seen
 from tests.server.opcua.opcua_rig import nid, settings
 from tests.server.opcua_conditions.conditions_rig import call
 
-PLANT = """\
-plant: {name: Plant, type: PlantType}
-types:
-  PlantType: {description: The plant}
-  CameraType:
-    description: A camera
-    variables:
-      Fire: {type: Boolean, description: Fire is seen}
-      Intruder: {type: Boolean, read_role: Engineer, description: Somebody is seen}
-    alarms:
-      FireAlarm: {kind: vision, input: Fire, severity: 950, message: A camera sees fire}
-      IntruderAlarm: {kind: vision, input: Intruder, severity: 600, message: A camera sees somebody}
-objects:
-  Camera1: {type: CameraType}
-  Camera2: {type: CameraType}
-"""
 FIRE = "Plant.Camera1.FireAlarm"
-SEEN = Detection("fire", 0.875, (0.125, 0.25, 0.5, 0.75), "fire")
 SIZE = 150_000
 """Of a picture in bytes: more than one Read returns."""
 
@@ -51,14 +35,10 @@ class Cameras:
 
     def see(self, rule: str = "Fire", camera: str = "Plant.Camera1") -> Evidence:
         """Store evidence and raise the rule's alarm; returns what was stored."""
-        taken = now_ticks()
-        found = Evidence(
-            evidence_id(camera, rule, taken), camera, rule, SEEN, taken, "fire v1", "ab" * 32, 41.5, "", "", "", ""
-        )
-        found = self.store.store(found, next(self._pictures), next(self._pictures))
+        found = self.store.store(seen(rule, camera), next(self._pictures), next(self._pictures))
         variable = self.plantree.plant.variable(f"{camera}.{rule}")
         self.plantree.evidence.offer(variable, found)
-        self.plantree.store.write(np.array([variable.id]), np.array([True]), taken)
+        self.plantree.store.write(np.array([variable.id]), np.array([True]), found.frame_time)
         return found
 
     def lose(self, rule: str = "Fire", camera: str = "Plant.Camera1") -> None:

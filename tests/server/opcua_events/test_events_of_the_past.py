@@ -31,6 +31,7 @@ def plant(tmp_path: Path) -> Path:
     text = opcua_rig.PLANT.replace("    commands:\n", ALARM, 1) + "  Press1: {type: PressType}\n"
     file = tmp_path / "alarmed.yaml"
     file.write_text(text, encoding="utf-8")
+    (tmp_path / "alarmed.de.yaml").write_text("texts: {too fast: zu schnell}", encoding="utf-8")
     return file
 
 
@@ -66,5 +67,10 @@ async def test_alarms_and_writes_are_read_back_in_their_order(tmp_path: Path, pl
     async with running(settings) as plantree, opcua_rig.session(plantree, "Supervisor") as client:
         found = await read(client, began, BOTH)
         assert found[:3] == seen.rows
-    async with running(settings) as plantree, opcua_rig.session(plantree, "Observer") as client:
+    async with (
+        running(settings) as plantree, opcua_rig.session(plantree, "Observer") as client,
+        opcua_rig.session(plantree, "Observer", ["de"]) as german,
+    ):  # fmt: skip
         assert (await read(client, began, BOTH))[:2] == alarms  # no audit events for an Observer
+        messages = [row[0] for row in (await read(german, began, BOTH))[:2]]
+        assert messages == [ua.LocalizedText(it, "de") for it in ("zu schnell", "zu schnell: wieder normal")]

@@ -13,6 +13,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
 from address_space import Plant, load_plant
+from server.opcua.locales import Locale
 from server.opcua.pace import completed
 from server.opcua.rights import Rights
 from server.opcua.space import PlantAddressSpace
@@ -78,6 +79,7 @@ class FakeSession:
     number: int
     principal: Principal = ANONYMOUS
     application: str = "urn:test"
+    locale: Locale | None = None
     sink: FakeSink = field(default_factory=FakeSink)
 
     @property

@@ -107,7 +107,7 @@ def test_what_was_cut_comes_with_browse_next(client: Client) -> None:
         found += part.References
         assert client.browse_next([used])[0].StatusCode.name == "BadContinuationPointInvalid"
     assert found == whole.References
-    assert len(client.points) == 0
+    assert len(client.continuation_points) == 0
 
 
 def test_as_many_references_as_asked_for_need_no_point(client: Client) -> None:
@@ -120,7 +120,7 @@ def test_as_many_references_as_asked_for_need_no_point(client: Client) -> None:
 def test_released_points_are_gone(client: Client) -> None:
     points = points_of(client.browse([description(GENERATOR), description(PLANT)], most=1))
     assert client.browse_next(points, release=True) == []
-    assert len(client.points) == 0
+    assert len(client.continuation_points) == 0
     assert [found.StatusCode.name for found in client.browse_next(points)] == ["BadContinuationPointInvalid"] * 2
 
 
@@ -135,7 +135,7 @@ def test_points_cannot_be_guessed_and_are_of_one_session(client: Client) -> None
 def test_points_of_earlier_requests_make_room(client: Client) -> None:
     first = points_of(client.browse([description(GENERATOR)] * MAX_POINTS, most=1))
     second = points_of(client.browse([description(PLANT)] * 2, most=1))
-    assert len(client.points) == MAX_POINTS
+    assert len(client.continuation_points) == MAX_POINTS
     states = [client.browse_next([point])[0].StatusCode.is_good() for point in (*first[:3], *second)]
     assert states == [False, False, True, True, True]
 
@@ -171,7 +171,7 @@ def test_an_answer_of_which_nothing_fits_is_refused(client: Client) -> None:
     asked = [description(GENERATOR)]
     assert client.browse(asked, room=100) == "BadResponseTooLarge"
     assert client.browse(asked * 100, room=2000) == "BadResponseTooLarge"
-    assert len(client.points) == 0
+    assert len(client.continuation_points) == 0
     (point,) = points_of(client.browse(asked, most=1))
     assert client.browse_next([point], room=100) == "BadResponseTooLarge"
     assert client.browse_next([point])[0].StatusCode.is_good()

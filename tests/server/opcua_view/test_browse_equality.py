@@ -109,4 +109,4 @@ def test_any_description_is_answered_as_the_references_say(
     found = everything(client, results, most, room)
     for (node, direction, kind, subtypes, classes, mask), got in zip(asked, found, strict=True):
         assert got == reference.browse(node, direction, kind, subtypes=subtypes, classes=classes, mask=mask)
-    assert len(client.points) == 0
+    assert len(client.continuation_points) == 0

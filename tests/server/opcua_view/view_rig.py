@@ -13,6 +13,7 @@ from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to
 
 from server.assembly import running
 from server.opcua.continuation import ContinuationPoints
+from server.opcua.locales import Locale
 from server.opcua.space import PlantAddressSpace
 from server.opcua.view import Views
 from server.opcua.wire import Request
@@ -86,13 +87,14 @@ class Client:
     def __init__(self, space: PlantAddressSpace) -> None:
         self.space = space
         self.views = Views(space)
-        self.points = ContinuationPoints()
+        self.continuation_points = ContinuationPoints()
+        self.locale: Locale | None = None
         self.size = 0
 
     def ask(self, service: str, body: bytes, room: int = ANY) -> Any:
         number = getattr(ua.ObjectIds, f"{service}Request_Encoding_DefaultBinary")
         request = Request(b"\x01\x00" + struct.pack("<H", number), HANDLE, body)
-        answer = self.views.answer(request, self.points, room)
+        answer = self.views.answer(request, self, room)
         assert answer is not None
         self.size = len(answer)
         type_id = int.from_bytes(answer[2:4], "little")

@@ -54,6 +54,25 @@ def test_a_user_by_name_alone(users: Users) -> None:
     assert users.named("anna") is None
 
 
+def test_how_a_user_stands_changes_with_password_roles_and_person(users: Users) -> None:
+    assert users.standing("anna") is None
+    stamps: list[str] = []
+    for password, role in (
+        ("correct horse", Role.Operator),
+        ("other horses", Role.Operator),
+        ("other horses", Role.Observer),
+    ):
+        users.add("anna", password, [role], replace=True)
+        principal, stamp = users.standing("anna") or (None, "")
+        assert principal == users.named("anna") == users.verify("anna", password)
+        assert users.standing("anna") == (principal, stamp)
+        stamps.append(stamp)
+    users.remove("anna")
+    users.add("anna", "other horses", [Role.Observer])
+    stamps.append((users.standing("anna") or (None, ""))[1])
+    assert len(set(stamps)) == 4
+
+
 @pytest.mark.parametrize("password", ["", "correct hors", "Correct horse", "correct horse ", "x" * 5000, "\ud800"])
 def test_a_wrong_password(users: Users, password: str) -> None:
     users.add("anna", "correct horse", [Role.Operator])

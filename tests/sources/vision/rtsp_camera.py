@@ -1,6 +1,7 @@
 """A network camera on RTSP, by GStreamer's server; run by the system's Python, which has its bindings.
 
-`python3 rtsp_camera.py CLIP`: plays an AVI of motion JPEG again and again; prints the port, ends with its input.
+`python3 rtsp_camera.py CLIP [PORT]`: plays an AVI of motion JPEG to each client from its start; prints the port,
+ends with its input.
 """
 
 import sys
@@ -18,7 +19,7 @@ def main() -> None:
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service("0")
+    server.set_service(sys.argv[2] if len(sys.argv) > 2 else "0")
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(
         f"( filesrc location={sys.argv[1]} ! avidemux ! jpegdec ! jpegenc ! rtpjpegpay name=pay0 pt=26 )"

@@ -205,6 +205,29 @@ def test_a_password_is_not_shown_and_comes_from_the_environment(monkeypatch: pyt
         open_input(settings, Path())
 
 
+def test_a_device_that_is_not_there_is_named_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that can be tried without a USB camera: what comes after opening is as for streams."""
+    given = {"device": 63, "timeout": 0.5, "backoff": {"minimum": 0.01, "maximum": 0.02}}
+    settings = CameraSettings.model_validate({"input": given}).input
+    tried: list[int] = []
+    thrice = threading.Event()
+
+    def counted(*given: Any) -> Any:
+        tried.append(len(tried))
+        if len(tried) == 3:
+            thrice.set()
+        return open_input(*given)
+
+    monkeypatch.setattr("sources.vision.capture.open_input", counted)
+    capture = Capture("C", settings, Path(), threading.Event())
+    capture.start()
+    assert thrice.wait(30)
+    capture.stop()
+    assert capture.error == "device 63 cannot be opened within 0.5 s"
+    assert not capture.connected
+    assert not capture.ended
+
+
 @pytest.fixture(scope="module")
 def street(vision_data: Path) -> list[np.ndarray]:
     """Return pictures of a street by day."""
@@ -266,6 +289,14 @@ def test_late_and_lost_are_told_apart(street: list[np.ndarray]) -> None:
     assert eye.wait(2.6, connected=True) == "lost", "until its first picture"
     assert eye.look(3.0, street[1]) == "lost"
     assert eye.look(4.1, street[2]) is None
+
+
+def test_what_is_looked_at_too_late_is_no_present_sight(street: list[np.ndarray]) -> None:
+    eye = sight(late=2.0)
+    assert eye.look(0.0, street[0], 1.9) is None
+    assert eye.look(0.1, street[1], 2.2) == "late", "at once: a starved detector must not look alive"
+    assert eye.look(3.0, street[2], 3.1) == "late"
+    assert eye.look(4.1, street[3], 4.2) is None
 
 
 def test_messages_come_through_as_they_were() -> None:

@@ -18,6 +18,8 @@ from sources.vision.model import Detector, sha256_of
 from sources.vision.second import Classifier
 from sources.vision.settings import ModelSettings, SecondStage
 
+MODELS = Path(__file__).resolve().parents[3] / "sources" / "vision" / "models"
+
 corners = st_numpy.arrays(
     np.float32, st.tuples(st.integers(1, 12), st.just(4)), elements=st.floats(0, 100, width=32)
 ).map(lambda rows: np.hstack([np.minimum(rows[:, :2], rows[:, 2:]), np.maximum(rows[:, :2], rows[:, 2:])]))
@@ -116,6 +118,31 @@ def test_a_model_may_say_by_itself_what_it_is(tmp_path: Path) -> None:
     detector = Detector("m", ModelSettings(file=file), tmp_path)
     assert detector.names == {0: "helmet", 1: "head"}
     assert detector.head == "yolov8"
+
+
+def test_what_the_model_asks_for_is_taken_by_the_numbers_of_its_classes(tmp_path: Path) -> None:
+    said = {"names": "{0: 'casque', 1: 'head'}", "thresholds": '{"casque": 0.05, "head": 0.95}'}
+    file = constant_model(tmp_path / "m.onnx", yolov8_output(), (64, 64), 1, said)
+    picture = [np.zeros((64, 64, 3), np.uint8)]
+    own = Detector("m", options(file), tmp_path)
+    assert own.thresholds == {"a": 0.05, "b": 0.95}
+    assert own.detect(picture)[0].classes.tolist() == [1, 0], "seen is also what is not sure enough for an alarm"
+    given = Detector("m", options(file, thresholds={"a": 0.2}), tmp_path)
+    assert given.detect(picture)[0].classes.tolist() == [1], "the options go before it"
+    assert Detector("m", options(file, threshold=0.2), tmp_path).detect(picture)[0].classes.tolist() == [1]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"a": "x"}', '{"a": 1.5}', "{'a': 0.5}"])
+def test_thresholds_that_cannot_be_read_are_refused(tmp_path: Path, text: str) -> None:
+    file = constant_model(tmp_path / "m.onnx", yolov8_output(), (64, 64), 1, {"thresholds": text})
+    with pytest.raises(ModelError, match="its metadata `thresholds`"):
+        Detector("m", options(file), tmp_path)
+
+
+def test_the_models_that_come_along_say_what_they_ask_for() -> None:
+    for name, classes in (("helmet", {"helmet", "head", "person"}), ("fire", {"fire", "smoke"})):
+        detector = Detector(name, ModelSettings(file=MODELS / f"{name}.onnx"), MODELS)
+        assert set(detector.thresholds) == classes
 
 
 @pytest.mark.parametrize(

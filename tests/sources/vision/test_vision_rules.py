@@ -77,8 +77,16 @@ def test_persistence_keeps_its_promises(state: Persistence, shown: list[bool]) -
 
 @given(RULES, st.lists(st.booleans(), max_size=80))
 def test_a_blind_camera_never_clears(state: Persistence, shown: list[bool]) -> None:
-    state.resume(0.0)
+    state.resume()
     assert all(state.update(number * 0.1, hit, blind=True) for number, hit in enumerate(shown, 1))
+
+
+def test_an_alarm_of_before_a_restart_stands_until_pictures_say_otherwise() -> None:
+    state = Persistence(frames=2, of=3, raise_after=0.0, hold=0.0, clear_after=1.0)
+    state.resume()
+    assert state.update(500.0, False), "the first picture comes late: nothing was seen to be over until then"
+    assert state.update(500.9, False)
+    assert not state.update(501.1, False)
 
 
 def test_even_a_rule_that_clears_at_once_waits_until_the_camera_sees() -> None:
@@ -183,7 +191,7 @@ def test_outside_its_schedule_a_rule_raises_nothing() -> None:
     [
         ({"frames": 4, "of": 3}, "4 of 3"),
         ({"without": ["helmet"]}, "go together"),
-        ({"keep": 0.9}, "lower confidence"),
+        ({"keep": 0.9, "confidence": 0.5}, "lower confidence"),
         ({"schedule": [{"timezone": "Mars/Base"}]}, "no IANA time zone"),
     ],
 )
@@ -197,3 +205,20 @@ def test_zones_that_cannot_be_are_refused() -> None:
         CameraSettings.model_validate({"input": "a.avi", "zones": {"line": [[0, 0], [0.5, 0.5], [1, 1]]}})
     with pytest.raises(ValidationError, match="names a zone 'door'"):
         CameraSettings.model_validate({"input": "a.avi", "rules": {"A": {"classes": ["person"], "zones": ["door"]}}})
+
+
+def test_a_rule_that_says_no_confidence_asks_for_what_the_model_does() -> None:
+    zones: dict[str, list[tuple[float, float]]] = {}
+    said = {"silent": rule(), "own": rule(confidence=0.5), "class": rule(confidences={"person": 0.4})}
+    moment, whole = datetime(2026, 1, 1, tzinfo=UTC), [(0.1, 0.1, 0.5, 0.5)]
+
+    def raised(score: float, asks: dict[str, float]) -> set[str]:
+        quick = {name: one.model_copy(update={"frames": 1, "of": 1}) for name, one in said.items()}
+        outcomes = RuleSet(quick, zones, asks).update(0.0, moment, Seen.of(["person"], [score], whole))
+        return {name for name, outcome in outcomes.items() if outcome.active}
+
+    assert raised(0.45, {"person": 0.62}) == {"class"}
+    assert raised(0.55, {"person": 0.62}) == {"own", "class"}
+    assert raised(0.65, {"person": 0.62}) == {"silent", "own", "class"}
+    assert raised(0.35, {"person": 0.3}) == {"silent"}
+    assert raised(0.55, {}) == {"silent", "own", "class"}, "0.5 where nobody says"

@@ -1,30 +1,19 @@
 """A whole server with cameras, real clips and a real detector: what its conditions and its clients see."""
 
-import asyncio
-import contextlib
 import hashlib
 import os
 import signal
-import time
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import yaml
-from asyncua import Client, ua
-from vision_rig import QUICK, http_camera, person_model, pictures, write_clip
+from vision_rig import QUICK, http_camera, pictures, write_clip
+from vision_server_rig import file_of, vision, watched
 
-from address_space import DEFAULT_PLANT
-from server.alarms.ports import Snapshot
-from server.assembly import Plantree
-from server.assembly import running as serving
 from server.diagnostics import task_name
 from server.quality import BAD_NO_COMMUNICATION, GOOD
-from sources.vision.source import VisionSource
-from tests.server.opcua.opcua_rig import nid, session, settings
-from tests.server.opcua_conditions.conditions_rig import call, event_arguments, status_of
+from tests.server.opcua.opcua_rig import nid, session
+from tests.server.opcua_conditions.conditions_rig import event_arguments, status_of
 
 ALARM = "Plant.Camera1.ForbiddenZoneAlarm"
 FLOOR = [[0.05, 0.3], [0.95, 0.3], [0.95, 1], [0.05, 1]]
@@ -34,68 +23,6 @@ WATCH = {
     "rules": {"ForbiddenZone": {**QUICK, "classes": ["person"], "zones": ["floor"]}},
 }
 WORKER = "worker-zone.gif"
-
-
-class Heard:
-    """Every transition of a condition, by its path."""
-
-    def __init__(self, plantree: Plantree) -> None:
-        self.plantree = plantree
-        self.told: list[Snapshot] = []
-        plantree.alarms.listeners.append(self.told.extend)
-
-    def of(self, path: str, kind: str) -> list[Snapshot]:
-        return [one for one in self.told if one.condition.path == path and one.kind_of_event == kind]
-
-    async def until(self, holds: Callable[[], Any], what: str, within: float = 20.0) -> Any:
-        deadline = time.monotonic() + within
-        while not (result := holds()):
-            states = {path: state.blind for path, state in vision(self.plantree).states.items()}
-            assert time.monotonic() < deadline, f"not within {within:g} s: {what}; {states}, {self.told}"
-            await asyncio.sleep(0.02)
-        return result
-
-    def value(self, path: str) -> Any:
-        return self.plantree.store.read(self.plantree.plant.variable(path).id)
-
-
-def vision(plantree: Plantree) -> VisionSource:
-    source = plantree.sources["vision"]
-    assert isinstance(source, VisionSource)
-    return source
-
-
-@contextlib.asynccontextmanager
-async def watched(folder: Path, data: Path, cameras: dict[str, Any]) -> AsyncIterator[Heard]:
-    """Run a server of cameras of the default plant's type."""
-    default = yaml.safe_load(DEFAULT_PLANT.read_text(encoding="utf-8"))
-    source = {"kind": "vision", "models": {"person": person_model(data)}, "cameras": cameras, "nice": 0}
-    plant = {
-        "plant": {"name": "Plant", "type": "PlantType"},
-        "types": {"PlantType": {"description": "A plant"}, "CameraType": default["types"]["CameraType"]},
-        "sources": {"vision": source},
-        "objects": {name: {"type": "CameraType", "source": "vision"} for name in cameras},
-    }
-    file = folder / "plant.yaml"
-    file.write_text(yaml.safe_dump(plant, sort_keys=False), encoding="utf-8")
-    async with serving(settings(folder, file), gateways={}) as plantree:
-        yield Heard(plantree)
-
-
-async def file_of(client: Client, path: str) -> bytes:
-    """Read a FileType object to its end (OPC 10000-20 4.2)."""
-    opened = await call(client, nid(path), nid(f"{path}.Open"), ua.Variant(1, ua.VariantType.Byte))
-    opened.StatusCode.check()
-    handle = ua.Variant(opened.OutputArguments[0].Value, ua.VariantType.UInt32)
-    data, length = b"", ua.Variant(1 << 16, ua.VariantType.Int32)
-    while True:
-        read = await call(client, nid(path), nid(f"{path}.Read"), handle, length)
-        read.StatusCode.check()
-        if not (part := read.OutputArguments[0].Value):
-            break
-        data += part
-    (await call(client, nid(path), nid(f"{path}.Close"), handle)).StatusCode.check()
-    return data
 
 
 async def test_a_worker_in_a_forbidden_zone_raises_an_alarm_with_evidence(vision_data: Path, tmp_path: Path) -> None:
@@ -170,3 +97,33 @@ async def test_a_vision_process_that_is_killed_is_started_again(vision_data: Pat
         assert heard.plantree.supervisor.tasks[task_name("vision")].restarts == 1
         transitions = [one for one in heard.told if one.condition.path == ALARM and one.kind_of_event != "quality"]
         assert [one.kind_of_event for one in transitions] == ["active"], "neither cleared nor raised anew"
+
+
+async def test_an_alarm_that_stands_is_still_the_same_after_a_restart(vision_data: Path, tmp_path: Path) -> None:
+    worker = pictures(vision_data / "video" / WORKER)[10:40]
+    empty = np.random.default_rng(1).integers(60, 120, worker[0].shape, np.uint8)
+    with http_camera(worker, fps=10) as camera:
+        link = {"url": camera.url, "timeout": 1.0, "backoff": {"minimum": 0.1, "maximum": 0.2}}
+        cameras = {"Camera1": {"input": link, "blind": {"clear_after": 0.2, "late": 0.6}, **WATCH}}
+        async with watched(tmp_path, vision_data, cameras) as heard:
+            [raised] = await heard.until(lambda: heard.of(ALARM, "active"), "raised")
+        camera.plugged.clear()  # the camera is there later than the server
+        async with watched(tmp_path, vision_data, cameras) as heard:
+            condition = heard.plantree.plant.find_condition(ALARM)
+            assert condition is not None
+            await heard.until(lambda: heard.value("Plant.Camera1.BlindReason")[0] == "lost", "not there yet")
+            stands = heard.plantree.alarms.state(condition)
+            assert stands.active
+            assert (stands.active_time, stands.evidence) == (raised.active_time, raised.evidence)
+            camera.plugged.set()
+            await heard.until(lambda: heard.value("Plant.Camera1.ForbiddenZone")[:2] == (True, GOOD), "seen again")
+            async with session(heard.plantree, "Operator") as client:
+                picture = await file_of(client, f"{ALARM}.Snapshot")
+                assert hashlib.sha256(picture).hexdigest() == raised.evidence.snapshot_sha256
+                answer = await status_of(client, ALARM, "Acknowledge", *event_arguments(raised.event_id, "seen before"))
+                assert answer == "Good", "by the EventId that was told before the restart"
+            assert heard.of(ALARM, "active") + heard.of(ALARM, "inactive") + heard.of(ALARM, "branch") == []
+            camera.jpegs = [cv2.imencode(".jpg", np.roll(empty, k, axis=1))[1].tobytes() for k in range(10)]
+            [cleared] = await heard.until(lambda: heard.of(ALARM, "inactive"), "over when the rule says so")
+            assert not cleared.retain
+            assert heard.plantree.alarms.branches(condition) == ()

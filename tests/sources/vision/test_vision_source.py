@@ -186,6 +186,55 @@ async def test_a_process_that_dies_is_an_error_and_its_cameras_turn_bad(vision_d
         assert rig.status("Plant.Camera1.Online") == BAD_NO_COMMUNICATION
 
 
+def threads_of(pid: int | None) -> list[int]:
+    return [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+
+
+@pytest.mark.timeout(120)  # under SCHED_IDLE it waits until the machine has time
+@pytest.mark.skipif(sys.platform != "linux", reason="policies of single threads are Linux's")
+@pytest.mark.parametrize(
+    ("options", "policy", "nice"), [({}, os.SCHED_IDLE, 0), ({"priority": "batch", "nice": 7}, os.SCHED_BATCH, 7)]
+)
+async def test_every_thread_of_the_process_stands_behind_the_server(
+    vision_data: Path, tmp_path: Path, options: dict, policy: int, nice: int
+) -> None:
+    camera = {"input": str(vision_data / "video" / "worker-zone.gif"), "models": "person"}
+    models = {"person": person_model(vision_data, threads=2)}
+    plant = make_plant(tmp_path, {"Camera1": camera}, models, **{"priority": "idle"} | options)
+    async with running(plant) as rig:
+        await until(rig, lambda: rig.value("Plant.Camera1.DetectionCount"), "detected", within=100)
+        threads = threads_of(rig.source.pid)
+        assert len(threads) > 3, "captures and the model have threads of their own"
+        assert {os.sched_getscheduler(thread) for thread in threads} == {policy}
+        assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {nice}
+
+
+async def test_a_process_that_gets_no_processor_time_makes_its_cameras_blind(vision_data: Path, tmp_path: Path) -> None:
+    camera = {
+        "input": str(vision_data / "video" / "worker-zone.gif"),
+        "models": "person",
+        "blind": {"late": 0.6, "clear_after": 0.3},
+        "rules": {"Person": {**QUICK, "classes": ["person"], "clear_after": 60}},
+    }
+    async with running(make_plant(tmp_path, {"Camera1": camera}, {"person": person_model(vision_data)})) as rig:
+        await until(rig, lambda: rig.ears.raised("Person"), "seen")
+        assert rig.source.pid is not None
+        os.kill(rig.source.pid, signal.SIGSTOP)
+        held = now_ticks()
+        await until(rig, lambda: rig.value("Plant.Camera1.Blind"), "blind, though nobody in the process could say so")
+        assert rig.value("Plant.Camera1.BlindReason") == "late"
+        assert rig.value("Plant.Camera1.Online") is False
+        assert rig.stamp("Plant.Camera1.Blind") > held
+        assert "does not answer" in rig.value("Plant.Camera1.LastError")
+        assert rig.status("Plant.Camera1.Person") == BAD_NO_COMMUNICATION
+        assert rig.status("Plant.Camera1.DetectionCount") == BAD_NO_COMMUNICATION
+        os.kill(rig.source.pid, signal.SIGCONT)
+        await until(rig, lambda: rig.value("Plant.Camera1.Blind") is False, "sees again")
+        await until(rig, lambda: rig.status("Plant.Camera1.Person") == GOOD, "told again")
+        assert rig.value("Plant.Camera1.LastError") == ""
+        assert rig.ears.cleared("Person") == [], "what nobody looked at is not over"
+
+
 async def test_a_model_that_does_not_fit_is_one_clear_sentence(vision_data: Path, tmp_path: Path) -> None:
     model = person_model(vision_data, head="yolov8")
     camera = {"input": str(vision_data / "video" / "worker-zone.gif"), "models": "person"}

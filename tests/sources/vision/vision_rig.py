@@ -51,7 +51,14 @@ def person_model(data: Path, **more: Any) -> dict[str, Any]:
 def make_plant(folder: Path, cameras: dict[str, Any], models: dict[str, Any] | None = None, **options: Any) -> Plant:
     """Return a plant of cameras, Plant.Camera1 …, fed by the source `eyes`."""
     evidence = {"folder": str(folder / "evidence"), "min_free": 0}
-    source = {"kind": "vision", "models": models or {}, "cameras": cameras, "evidence": evidence, "nice": 0, **options}
+    source = {
+        "kind": "vision",
+        "models": models or {},
+        "cameras": cameras,
+        "evidence": evidence,
+        "priority": "normal",
+        **options,
+    }
     data = {
         "plant": {"type": "PlantType"},
         "types": {
