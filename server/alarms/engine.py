@@ -1,9 +1,7 @@
 """Follows the journal and raises conditions: columns say what is exceeded, Python runs for what changes alone."""
 
 import asyncio
-import contextlib
 import itertools
-import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -134,35 +132,9 @@ class Alarms(Operators):
         """Return the limits in force by name."""
         return self._limits.of(condition)
 
-    async def history(self, start: int, end: int, limit: int = 0) -> list[Snapshot]:
-        """Return events with start <= time < end (ticks), oldest first, at most `limit` (0: all)."""
-        with contextlib.suppress(sqlite3.Error):  # it was logged; what the disk has taken can be read all the same
-            await asyncio.wrap_future(self._database.flushed())
-        return await asyncio.to_thread(self._database.events, self._plant, start, end, limit)
-
     def snapshot_uri(self, snapshot: Snapshot) -> str:
         """Return where its picture is had over HTTP; empty for one without evidence."""
         return "" if snapshot.evidence is None else self._evidence.uri(snapshot.evidence)
-
-    async def past_evidence(self, id_: str) -> Evidence | None:
-        """Return the evidence of an alarm of the past, as far back as events are kept; None where there was none."""
-        await self._flushed()
-        return await asyncio.to_thread(self._database.evidence, id_)
-
-    async def event_with(self, id_: str) -> Snapshot | None:
-        """Return the event that an alarm was raised with, by the evidence of it; None where it is not kept."""
-        await self._flushed()
-        return await asyncio.to_thread(self._database.event_with, self._plant, id_)
-
-    async def _flushed(self) -> None:
-        """Wait for what was told to be on the disk; with a full disk, what is there has to do."""
-        with contextlib.suppress(sqlite3.Error):
-            await asyncio.wrap_future(self._database.flushed())
-
-    async def _past(self, condition: Condition, event_id: bytes) -> Snapshot | None:
-        """Return an event of a condition that is dealt with, as far back as events are kept."""
-        await self._flushed()
-        return await asyncio.to_thread(self._database.event, self._plant, condition.path, event_id)
 
     def close(self) -> None:
         """Keep what is under way, and let go of file and thread."""

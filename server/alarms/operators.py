@@ -13,8 +13,8 @@ from asyncua.ua.status_codes import StatusCodes
 
 from address_space.model import Condition, Role
 from server.alarms import false_alarms
-from server.alarms.database import AlarmDatabase
 from server.alarms.limits import Limits
+from server.alarms.past import Past
 from server.alarms.ports import (
     MAX_TIME_SHELVED_MS,
     ONE_SHOT_SHELVED,
@@ -34,11 +34,10 @@ Work = Callable[[int], "list[Snapshot] | Awaitable[list[Snapshot]] | Future[None
 _LIMITS_ROLE = Role.Engineer
 
 
-class Operators:
+class Operators(Past):
     """The methods of AlarmPort; the engine has the rest."""
 
     _states: States
-    _database: AlarmDatabase
     _audit: Audit | None
     _evidence: EvidenceRegister
     _limits: Limits
@@ -52,9 +51,6 @@ class Operators:
         raise NotImplementedError
 
     def _set_enabled(self, number: int, enabled: bool) -> None:
-        raise NotImplementedError
-
-    async def _past(self, condition: Condition, event_id: bytes) -> Snapshot | None:
         raise NotImplementedError
 
     async def _kept(self, waiting: "Future[None] | None") -> None:

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import gc
 import os
+import sys
 from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,8 @@ log = logs.get(__name__)
 PATH = "/plantree"
 _LEAST_CHUNK = 8192 - 512
 """Bytes of a message in one chunk, at least (OPC 10000-6 7.1.2.3)."""
+_SWITCH_S = 0.0005
+"""How long a thread that works for the disk may hold up the event loop; Python lets it have 5 ms."""
 _SHUTDOWN_NOTICE_S = 0.3
 """How long clients that watch ServerStatus have to learn of a shutdown before connections close."""
 
@@ -131,6 +134,7 @@ class OpcUaServer:
             raise StartError(message) from error
         self.port = self._binary.port
         await self.internal.start()
+        sys.setswitchinterval(_SWITCH_S)
         gc.freeze()  # a million objects that stay: to walk them took the collector a third of a second, now and then
 
     async def run(self) -> None:
