@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import process_rig
+from tests.in_process import quick_servers  # noqa: F401  a fixture of every test
 from tests.process_rig import PlantreeProcess
 
 StartPlantree = Callable[..., PlantreeProcess]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.composition import available
-from tests.process_rig import PlantreeProcess, free_port, wait_until
+from tests.process_rig import PlantreeProcess, calm_plant, free_port, wait_until
 
 GATEWAYS = ["modbus", "mqtt", "web"]
 
@@ -18,7 +18,8 @@ def server(tmp_path: Path):
     wanted = {f"PLANTREE_{name.upper()}__ENABLED": str(name in GATEWAYS).lower() for name in available()}
     mqtt = {"PLANTREE_MQTT__LAYOUTS": "factory,uns,pubsub,sparkplug", "PLANTREE_MQTT__FACTORY__HEARTBEAT": "2"}
     frames = {"PLANTREE_MQTT__PUBSUB__KEY_FRAME_COUNT": "2"}
-    with PlantreeProcess(tmp_path, env={**ports, **wanted, **mqtt, **frames}) as process:
+    plant = calm_plant(tmp_path / "plant.yaml")
+    with PlantreeProcess(tmp_path, {**ports, **wanted, **mqtt, **frames}, plant) as process:
         # An Operator: the embedded broker lets nobody else publish, and Sparkplug's births must be asked for.
         process.env["PLANTREE_PASSWORD"] = process.add_users({"otto": "Operator"})["otto"]
         yield process

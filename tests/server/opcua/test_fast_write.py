@@ -152,7 +152,7 @@ def writes(draw: st.DrawFn) -> ua.WriteParameters:
     return parameters
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parameters=writes(), who=st.sampled_from([OPERATOR] * 4 + [ANONYMOUS]))
 def test_both_paths_answer_and_do_the_same(
     sides: tuple[Side, Side], parameters: ua.WriteParameters, who: Principal
