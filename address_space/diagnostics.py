@@ -44,6 +44,13 @@ _GATEWAY = (
     _shown("Dropping", BuiltinType.Boolean, "Whether samples were given up in the last ten minutes"),
 )
 
+_SERVER = (
+    _shown("Sessions", BuiltinType.UInt32, "OPC UA sessions that are open"),
+    _shown("ChangesMissed", BuiltinType.UInt64, "Changes that consumers have missed since the server's start"),
+    _shown("RefusedSignIns", BuiltinType.UInt64, "Sign-ins refused since the server's start"),
+    _shown("RefusedCertificates", BuiltinType.UInt64, "Certificates of clients refused since the server's start"),
+)
+
 _ALARMS = (
     _shown("AlarmsPerHour", BuiltinType.UInt32, "Alarms raised in the last hour"),
     _shown("AlarmsPer10Minutes", BuiltinType.UInt32, "Alarms raised in the last ten minutes"),
@@ -77,8 +84,8 @@ _CERTIFICATE_EXPIRY = AlarmDeclaration(
 
 FOLDER_TYPE = MachineType(
     "ServerDiagnosticsType",
-    "How the server's parts are doing",
-    {},
+    "How the server and its parts are doing",
+    {declaration.name: declaration for declaration in _SERVER},
     {},
     {_CERTIFICATE_EXPIRY.name: _CERTIFICATE_EXPIRY},
     None,

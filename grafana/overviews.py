@@ -18,12 +18,9 @@ _PICTURE = {"snapshot": "Picture", "uri": "Picture"}
 """{column: title} of the address of a picture: InfluxDB's, VictoriaMetrics'."""
 _GATEWAY, _SOURCE = diagnostics.GATEWAY_TYPE, diagnostics.SOURCE_TYPE
 _METRICS = {
-    "Sessions": ("plantree_sessions", "OPC UA sessions", "none"),
     "Changes a second": ("sum(rate(plantree_changes_total[1m]))", "Changes written to the store", "cps"),
     "Consumers behind": ("max(plantree_cursor_lag_rows) by (consumer)", "Changes a consumer has not read", "none"),
     "Changes missed": ("sum(plantree_cursor_lost_total) by (consumer)", "Changes that a consumer missed", "none"),
-    "Refused sign-ins": ("plantree_sign_in_failures_total", "Sign-ins refused since the start", "none"),
-    "Refused certificates": ("plantree_refused_certificates_total", "Certificates refused since the start", "none"),
 }
 """{title: (PromQL, description, unit)} of what only /metrics has."""
 

@@ -19,7 +19,14 @@ from server.audit_upkeep import AuditUpkeep
 from server.commands import Commands
 from server.composition import annotator, available, history_backend, package
 from server.computed import Computed
-from server.diagnostics import Diagnostics, gateway_task_name, register_gateway_metrics, register_metrics, task_name
+from server.diagnostics import (
+    Diagnostics,
+    gateway_task_name,
+    register_gateway_metrics,
+    register_metrics,
+    server_figures,
+    task_name,
+)
 from server.emergency_stop import EmergencyStops
 from server.evidence import EvidenceRegister
 from server.freshness import Freshness
@@ -115,7 +122,10 @@ class Plantree:
             self.historian.register_metrics(metrics)
         self.http = Http(settings.http, metrics)
         Snapshots(self.plant, self.evidence, self.users, self.alarms.past_evidence).attach(self.http.app)
-        self._diagnostics = Diagnostics(self.plant, self.store, self.supervisor, statuses, self.gateway_supervisor)
+        self._diagnostics = Diagnostics(
+            self.plant, self.store, self.supervisor, statuses, self.gateway_supervisor,
+            lambda: server_figures(self.store, self.users, self.trust, self.opcua.internal.session_count),
+        )  # fmt: skip
 
     async def start(self) -> None:
         """Bring everything up; returns once clients may connect."""

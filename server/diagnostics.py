@@ -26,7 +26,8 @@ _NOTHING = GatewayStatus()
 class Diagnostics:
     """Shows the state of each source and gateway in the tree; a source that was never started shows nothing.
 
-    `gateways` are those that are enabled; their tasks may have a supervisor of their own. `clock` gives seconds.
+    `gateways` are those that are enabled; their tasks may have a supervisor of their own. `figures` gives the server's
+    own by the names of variables, `clock` seconds.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Diagnostics:
         supervisor: Supervisor,
         gateways: Mapping[str, GatewayStatus] | None = None,
         gateway_supervisor: Supervisor | None = None,
+        figures: Callable[[], Mapping[str, Any]] = dict,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plant = plant
@@ -43,6 +45,7 @@ class Diagnostics:
         self._supervisor = supervisor
         self._gateways = gateways or {}
         self._gateway_supervisor = gateway_supervisor or supervisor
+        self._figures = figures
         self._clock = clock
         self._dropped: dict[str, tuple[int, float]] = {}
         """Samples that a gateway had given up when it last gave up some, and when that was seen."""
@@ -57,12 +60,14 @@ class Diagnostics:
 
     def show(self) -> None:
         """Write what has changed since the last look."""
+        folder = f"{self._plant.name}.{diagnostics.OBJECT}"
+        self._write(folder, self._figures())
         for name in self._plant.sources:
             status = self._supervisor.tasks.get(task_name(name))
             if status is not None:
-                self._write(name, _task_values(status))
+                self._write(f"{folder}.{name}", _task_values(status))
         for name in diagnostics.GATEWAYS:
-            self._write(name, self._gateway_values(name))
+            self._write(f"{folder}.{name}", self._gateway_values(name))
 
     def _gateway_values(self, name: str) -> dict[str, Any]:
         gateway = self._gateways.get(name, _NOTHING)
@@ -91,8 +96,8 @@ class Diagnostics:
             self._dropped[name], seen = (dropped, now), now
         return now - seen < _DROPPING_S
 
-    def _write(self, part: str, values: Mapping[str, Any]) -> None:
-        machine = self._plant.machine(f"{self._plant.name}.{diagnostics.OBJECT}.{part}")
+    def _write(self, path: str, values: Mapping[str, Any]) -> None:
+        machine = self._plant.machine(path)
         changed = {machine.variables[name].id: value for name, value in values.items()}
         changed = {id_: value for id_, value in changed.items() if self._shown.get(id_, _NOTHING) != value}
         if changed:
@@ -134,6 +139,16 @@ def register_gateway_metrics(metrics: Metrics, gateways: Mapping[str, GatewaySta
             return {gateway: figure(status) for gateway, status in gateways.items()}
 
         add(f"plantree_gateway_{name}", text, look, ["gateway"])
+
+
+def server_figures(store: Store, users: Users, trust: TrustList, sessions: int) -> dict[str, Any]:
+    """Return the figures of the server itself by the names of their variables."""
+    return {
+        "Sessions": sessions,
+        "ChangesMissed": sum(cursor.lost for cursor in store.journal.cursors),
+        "RefusedSignIns": users.failures,
+        "RefusedCertificates": trust.refusals,
+    }
 
 
 def register_metrics(

@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEFAULT_ROWS = 1 << 20
-_UNREAD = 16
-"""Part of the ring that a cursor leaves unread at most while it waits for what it wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +99,12 @@ class Journal:
                 self._object_positions.append(self.end + row)
         self._advance(count)
         for waiter, cursor in self._waiting.items():
-            if not waiter.done() and cursor.wakes(ids):
+            if waiter.done():
+                continue
+            if cursor.wants(ids):
                 waiter.set_result(None)
+            else:
+                cursor.pass_over()
 
     def _advance(self, count: int) -> None:
         self.end += count
@@ -121,8 +123,12 @@ class Journal:
         self._timestamps[at] = timestamp
         self._advance(1)
         for waiter, cursor in self._waiting.items():
-            if not waiter.done() and cursor.wakes_one(id_):
+            if waiter.done():
+                continue
+            if cursor.wants_one(id_):
                 waiter.set_result(None)
+            else:
+                cursor.pass_over()
 
     def read(self, start: int, count: int) -> Batch:
         """Copy `count` rows from position `start`, which must be held."""
@@ -142,7 +148,7 @@ class Journal:
         return Batch(column(self._ids), column(self._bits), column(self._statuses), column(self._timestamps), objects)
 
     def cursor(self, name: str, wanted: NDArray[np.bool_] | None = None) -> "Cursor":
-        """Open a cursor at the present end; `wanted`, shape (variables,), says which changes end its `wait`."""
+        """Open a cursor at the present end; with `wanted`, bool (variables,), it may pass over changes of others."""
         cursor = Cursor(self, name, wanted)
         self._cursors.append(cursor)
         return cursor
@@ -162,7 +168,7 @@ class Journal:
                 self._waiters.discard(waiter)
 
     async def wait_for(self, cursor: "Cursor") -> None:
-        """Return after an append that wakes a cursor."""
+        """Return after an append of something that a cursor wants."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiting[waiter] = cursor
         try:
@@ -181,7 +187,6 @@ class Cursor:
         self._position = journal.end
         self._wanted = wanted
         self._one = None if wanted is None else wanted.tobytes()  # of bytes, one is found sooner than in an array
-        self._most = max(1, journal.rows // _UNREAD)
 
     @property
     def position(self) -> int:
@@ -205,18 +210,24 @@ class Cursor:
         return batch
 
     async def wait(self) -> None:
-        """Return once there is something to read: a wanted change, or so many others that they must be passed over."""
+        """Return once there is something to read that is wanted; what is not is passed over."""
         lag = self.lag
-        if not lag or (lag < self._most and not self.wakes(self._journal.read(self._position, lag).ids)):
-            await self._journal.wait_for(self)
+        if lag and (self._position < self._journal.start or self.wants(self._journal.read(self._position, lag).ids)):
+            return
+        self.pass_over()
+        await self._journal.wait_for(self)
 
-    def wakes(self, ids: NDArray[np.int64]) -> bool:
-        """Return whether changes of `ids`, shape (n,), end a wait."""
-        return self._wanted is None or self.lag >= self._most or bool(self._wanted[ids].any())
+    def wants(self, ids: NDArray[np.int64]) -> bool:
+        """Return whether one of `ids`, shape (n,), is wanted."""
+        return self._wanted is None or bool(self._wanted[ids].any())
 
-    def wakes_one(self, id_: int) -> bool:
-        """Return whether a change of one variable ends a wait."""
-        return self._one is None or self._one[id_] != 0 or self.lag >= self._most
+    def wants_one(self, id_: int) -> bool:
+        """Return whether a variable is wanted."""
+        return self._one is None or self._one[id_] != 0
+
+    def pass_over(self) -> None:
+        """Count all there is as read."""
+        self._position = self._journal.end
 
     def close(self) -> None:
         """Give the place up."""

@@ -64,6 +64,17 @@ async def test_a_source_s_state_is_shown_with_restarts_and_the_last_error(tmp_pa
     core.close()
 
 
+def test_the_server_s_own_figures_are_shown_when_they_change(tmp_path: Path) -> None:
+    core, sessions = Core(tmp_path), [0]
+    diagnostics = Diagnostics(core.plant, core.store, Supervisor(), figures=lambda: {"Sessions": sessions[0]})
+    diagnostics.show()
+    assert core.value("ServerDiagnostics.Sessions") == 0
+    sessions[0] = 3
+    diagnostics.show()
+    assert core.value("ServerDiagnostics.Sessions") == 3
+    core.close()
+
+
 @pytest.mark.parametrize("name", ["State", "Since", "Restarts", "LastError"])
 def test_every_source_of_the_plant_has_the_variable(tmp_path: Path, name: str) -> None:
     core = Core(tmp_path)

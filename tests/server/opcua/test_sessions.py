@@ -152,3 +152,18 @@ async def test_who_cannot_be_looked_up_stays(plantree: Plantree, monkeypatch: py
         monkeypatch.setattr(plantree.users, "standing", broken)
         await plantree.opcua.departures.look()
         assert (await read(client, ITEM))[0].StatusCode.is_good()
+
+
+async def test_the_tree_shows_how_many_there_are_and_who_was_refused(plantree: Plantree) -> None:
+    sessions, refused = (plantree.plant.variable(f"Plant.ServerDiagnostics.{name}").id for name in
+                         ("Sessions", "RefusedSignIns"))  # fmt: skip
+    async with session(plantree, "operator") as client:
+        await plantree.store.journal.wait(lambda: plantree.store.value(sessions) == 1)
+        stranger = Client(client.server_url.geturl())
+        stranger.set_user("operator")
+        stranger.set_password("wrong")
+        before = plantree.users.failures
+        with pytest.raises(uaerrors.BadUserAccessDenied):
+            await stranger.connect()
+        await plantree.store.journal.wait(lambda: plantree.store.value(refused) == before + 1)
+    await plantree.store.journal.wait(lambda: plantree.store.value(sessions) == 0)

@@ -173,34 +173,42 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
     assert not journal._waiting
 
 
-async def test_a_wait_ends_with_a_wanted_change_or_with_too_many_others() -> None:
+async def test_a_wait_ends_with_a_wanted_change_and_passes_others_over() -> None:
     journal = Journal(64)
     wanted = np.zeros(10, np.bool_)
     wanted[7] = True
     cursor = journal.cursor("c", wanted)
 
-    async def waits() -> asyncio.Task[None]:
+    async def waiting() -> asyncio.Task[None]:
         task = asyncio.create_task(cursor.wait())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return task
 
     append(journal, [(1, 0, 0, 0, None)])
-    task = await waits()
+    task = await waiting()
+    assert cursor.lag == 0
     journal.append_one(2, 0, 0, 0)
+    append(journal, [(3, 0, 0, 0, None)] * 100)
     await asyncio.sleep(0)
     assert not task.done()
+    assert cursor.lag == 0
     journal.append_one(7, 0, 0, 0)
     await asyncio.wait_for(task, 1)
+    append(journal, [(4, 0, 0, 0, None)])
     await asyncio.wait_for(cursor.wait(), 1)  # the wanted change is still unread
-    assert len(cursor.read()) == 3
-    task = await waits()
+    assert cursor.read().ids.tolist() == [7, 4]
+    task = await waiting()
     append(journal, [(3, 0, 0, 0, None), (7, 0, 0, 0, None)])
     await asyncio.wait_for(task, 1)
-    cursor.read()
-    task = await waits()
-    append(journal, [(1, 0, 0, 0, None)] * 3)
-    await asyncio.sleep(0)
-    assert not task.done()
-    append(journal, [(1, 0, 0, 0, None)])  # a sixteenth of the ring
-    await asyncio.wait_for(task, 1)
+    assert cursor.read().ids.tolist() == [3, 7]
+    assert cursor.lost == 0
+
+
+async def test_what_was_lost_ends_a_wait_of_one_that_wants_few() -> None:
+    journal = Journal(4)
+    cursor = journal.cursor("c", np.zeros(10, np.bool_))
+    append(journal, numbered(5))
+    await asyncio.wait_for(cursor.wait(), 1)
+    assert len(cursor.read()) == 4
+    assert cursor.lost == 1
