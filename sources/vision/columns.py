@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from address_space.model import BuiltinType, Feed, Machine
-from server.quality import BAD_NO_COMMUNICATION, BAD_NO_DATA, BAD_SENSOR_FAILURE, GOOD
+from server.quality import BAD_NO_COMMUNICATION, BAD_NO_DATA, BAD_NOT_SUPPORTED, BAD_SENSOR_FAILURE, GOOD
 from sources.vision.ports import BlindReason, StorageStatus
 from sources.vision.wire import State
 
@@ -62,8 +62,7 @@ class _Column:
 class Columns:
     """The variables of one camera. A rule feeds the Boolean variable of its name; raises ValueError without one.
 
-    `ids` are those that are fed; `lacking` those that nothing here feeds: rules that the camera does not have, and
-    what detectors see where it has none.
+    `ids` are those that are fed.
     """
 
     def __init__(self, machine: Machine, rules: Iterable[str], *, detects: bool) -> None:
@@ -75,8 +74,15 @@ class Columns:
         self._stored = {name: machine.variables[name].id for name in _STORED if name in machine.variables}
         fed = [column.id for column in (*self._diagnostic, *self._content)] + list(self._stored.values())
         self.ids = np.array(fed, np.int64)
-        owned = [v.id for v in machine.variables.values() if v.declaration.feed is Feed.SOURCE]
-        self.lacking = np.setdiff1d(np.array(owned, np.int64), self.ids)
+        owned = [v for v in machine.variables.values() if v.declaration.feed is Feed.SOURCE]
+        self._unfed = [v for v in owned if v.id not in set(fed)]
+
+    def unfed(self) -> Values:
+        """Return those that nothing here feeds: rules that the camera lacks, and what detectors see without one."""
+        values = np.empty(len(self._unfed), np.object_)
+        values[:] = [_BLANKS.get(variable.declaration.type, 0) for variable in self._unfed]
+        ids = np.array([variable.id for variable in self._unfed], np.int64)
+        return ids, values, np.full(len(ids), BAD_NOT_SUPPORTED, np.uint32)
 
     def diagnostic(self, state: State) -> Values:
         """Return what is known about the camera."""

@@ -86,7 +86,8 @@ class VisionSource:
         try:
             stand_behind(process.pid, self.settings.priority, self.settings.nice)
             for columns in self._columns.values():
-                self._store.set_status(columns.lacking, BAD_NOT_SUPPORTED)
+                ids, values, statuses = columns.unfed()
+                self._store.write(ids, values, now_ticks(), statuses)
             if process.stdin is None or process.stdout is None:
                 raise VisionError("the vision process has no pipes")
             process.stdin.write(self._start_line())
