@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import processes
+from bench.awake import awake
 from bench.opcua_report import print_results, save_plot, write_results
 from bench.opcua_round import STEPS, Round
 from bench.opcua_rows import MEASURES, Results
@@ -58,7 +59,7 @@ def measure(kinds: tuple[str, ...], args: argparse.Namespace) -> Results:
     processes.check_installed(kinds)
     processes.pin_client()
     results = Results(kinds)
-    with tempfile.TemporaryDirectory(prefix="plantree-bench-") as name, progress() as bar:
+    with tempfile.TemporaryDirectory(prefix="plantree-bench-") as name, progress() as bar, awake():
         folder = Path(name)
         processes.prepare(folder)
         task = bar.add_task("", total=args.rounds * len(kinds) * STEPS)

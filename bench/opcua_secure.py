@@ -11,6 +11,7 @@ from pathlib import Path
 from asyncua import ua
 
 from bench import processes, report, wire
+from bench.awake import awake
 from bench.deliveries import deliver
 from bench.opcua_report import shares, table_of
 from bench.opcua_rows import REQUESTS, Measure, Results
@@ -146,7 +147,7 @@ def measure(rounds: int, quick: bool) -> Section:
     processes.pin_client()
     plain, sealed = Results(kinds), Results(kinds)
     costs: dict[str, tuple[float, float]] = {}
-    with tempfile.TemporaryDirectory(prefix="plantree-bench-") as name, progress() as bar:
+    with tempfile.TemporaryDirectory(prefix="plantree-bench-") as name, progress() as bar, awake():
         folder = Path(name)
         processes.prepare(folder)
         task = bar.add_task("", total=rounds * len(kinds) * (len(_KEYS) + 2))

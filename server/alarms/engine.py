@@ -172,8 +172,10 @@ class Alarms(Operators):
             began = time.monotonic()
             for part in stream.parts(own):
                 ids = own.ids[part]
+                news = stream.news(ids, numbers[part], own.statuses[part])
                 stream.note(ids, numbers[part], own.statuses[part], own.source_timestamps[part])
-                await self._evaluate(stream, ids)
+                if len(news):
+                    await self._evaluate(stream, news)
                 if time.monotonic() - began > _TURN_S:
                     await asyncio.sleep(0)
                     began = time.monotonic()

@@ -94,6 +94,11 @@ class Stream:
         for group in chosen:
             self.used[group.inputs] = True
         self.ids = np.flatnonzero(self.used).astype(np.int64)
+        self._told_again = np.zeros(len(plant.variables), np.bool_)
+        """Variables of which the same value again says something: their rate of change is watched."""
+        for group in chosen:
+            if by_time or group.declaration.kind is AlarmKind.RATE_OF_CHANGE:
+                self._told_again[group.inputs] = True
         self._by_time = by_time
         sizes = [len(group.rows) for group in chosen]
         self._first = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
@@ -125,6 +130,12 @@ class Stream:
         times = batch.source_timestamps
         later = np.flatnonzero(times[1:] != times[:-1]) + 1 if self._by_time else np.zeros(0, np.int64)
         return segments(batch.ids, later)
+
+    def news(self, ids: Ids, numbers: NDArray[np.float64], statuses: NDArray[np.uint32]) -> Ids:
+        """Return those of `ids` whose conditions are to be evaluated; the others are as they were when last seen."""
+        seen = self.values
+        same = (seen.numbers[ids] == numbers) & (seen.statuses[ids] == statuses) & ~self._told_again[ids]
+        return ids[~same] if same.any() else ids
 
     def note(self, ids: Ids, numbers: NDArray[np.float64], statuses: NDArray[np.uint32], stamps: Ids) -> None:
         """Take note of values; what is Bad or infinite is no number."""

@@ -144,8 +144,9 @@ class Columns:
             numbers = self.store.floats(own)
             for part in stream.parts(own):
                 ids = own.ids[part]
+                news = stream.news(ids, numbers[part], own.statuses[part])
                 stream.note(ids, numbers[part], own.statuses[part], own.source_timestamps[part])
-                self._evaluate(stream, ids)
+                self._evaluate(stream, news)
 
     def _evaluate(self, stream: Stream, touched: np.ndarray) -> None:
         for group, places in stream.touched(touched):
