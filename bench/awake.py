@@ -1,4 +1,4 @@
-"""Keeps the cores awake: a virtual machine takes tens of µs to wake one that sleeps, as long as an answer takes.
+"""Keeps the cores awake: to wake one that sleeps takes a virtual machine a good part of what an answer takes.
 
 With one request under way, server and client sleep in turn, and what is measured is how soon the machine wakes them. A
 process of the lowest class (SCHED_IDLE, which gives way at once) on each core keeps them from sleeping, for all servers

@@ -23,7 +23,8 @@ variable as Good; that of Plantree, asyncua and open62541 includes the start of 
 of node. A start that takes over ten seconds is measured in one round only.
 
 With one request under way, client and server sleep in turn. A process of the lowest class (SCHED_IDLE) keeps each core
-awake, for all servers alike: what it takes a virtual machine to wake one, 30 µs and more, is no server's work.
+awake, for all servers alike: what it takes the machine to wake one is no server's work. (Without, on this project's
+test machine, a call of Plantree took 173 µs, with it 117; of open62541 143 and 113.)
 
 open62541 is the C stack through o6, its makers' package for Python: requests are answered in C, the method, the
 changing values and the address space are made from Python, as its documentation does. Without a licence file o6 ends

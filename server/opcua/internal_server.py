@@ -30,7 +30,7 @@ from server.opcua.fast_read import ReadPlans
 from server.opcua.fast_write import WriteTemplates
 from server.opcua.limits import ServerLimits
 from server.opcua.methods import PlantMethods
-from server.opcua.session import PlantSession, activating, plant_user
+from server.opcua.session import PlantSession, activating
 from server.opcua.space import PlantAddressSpace
 from server.opcua.subscriptions.limits import Limits
 from server.opcua.subscriptions.service import Subscriptions
@@ -42,8 +42,7 @@ class _Authenticated(UserManager):
     """Hands asyncua the user that was authenticated, off the event loop, before it asks."""
 
     def get_user(self, iserver: Any, username: Any = None, password: Any = None, certificate: Any = None) -> Any:
-        principal = activating.get()
-        return None if principal is None else plant_user(principal)
+        return activating.get()
 
 
 class PlantInternalServer(InternalServer):

@@ -51,3 +51,10 @@ class Gatekeeper:
         if isinstance(token, ua.X509IdentityToken):
             return await asyncio.to_thread(self.users.authenticate_certificate, bytes(token.CertificateData or b""))
         return ANONYMOUS if self.anonymous else None
+
+    async def stamp(self, principal: Principal | None) -> str:
+        """Return what is another text once the user's password or roles have changed; empty for who is no user."""
+        if principal is None or principal == ANONYMOUS:
+            return ""
+        standing = await asyncio.to_thread(self.users.standing, principal.name)
+        return "" if standing is None else standing[1]

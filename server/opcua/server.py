@@ -73,6 +73,7 @@ class OpcUaServer:
         self._plant = plant
         self._server = Server(iserver=self.internal)
         self._binary: PlantBinaryServer | None = None
+        self._switch_interval = sys.getswitchinterval()
         self.port = settings.port
 
     @property
@@ -152,6 +153,7 @@ class OpcUaServer:
         await self._binary.stop()
         await self.internal.stop()
         gc.unfreeze()
+        sys.setswitchinterval(self._switch_interval)
 
     def _policies(self) -> list[SecurityPolicyFactory]:
         policies: Any = self._server._policies  # pyright: ignore[reportPrivateUsage]

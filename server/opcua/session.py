@@ -27,8 +27,6 @@ from server.security.principal import ANONYMOUS, Principal
 if TYPE_CHECKING:
     from server.opcua.internal_server import PlantInternalServer
 
-activating: ContextVar[Principal | None] = ContextVar("activating", default=None)
-"""Whom the connection has authenticated for the session that is being activated in this task."""
 _USERS_KEPT = 16
 _MECHANISMS: dict[type, str] = {ua.UserNameIdentityToken: "UserName", ua.X509IdentityToken: "Certificate"}
 _HEADER_BESIDE_TOKEN = 31
@@ -40,11 +38,17 @@ class PlantUser(User):
     """asyncua's user with our principal: to asyncua every client is a plain user, our rights come on top."""
 
     principal: Principal = ANONYMOUS
+    stamp: str = ""
+    """What was known of the password and the roles when it was let in (`Users.standing`)."""
 
 
-def plant_user(principal: Principal) -> PlantUser:
+def plant_user(principal: Principal, stamp: str = "") -> PlantUser:
     """Return the user of a session that acts for `principal`."""
-    return PlantUser(role=UserRole.User, name=principal.name, principal=principal)
+    return PlantUser(role=UserRole.User, name=principal.name, principal=principal, stamp=stamp)
+
+
+activating: ContextVar[PlantUser | None] = ContextVar("activating", default=None)
+"""Whom the connection has authenticated for the session that is being activated in this task."""
 
 
 _ADMINISTRATION = {
@@ -121,6 +125,11 @@ class PlantSession(InternalSession):
     def principal(self) -> Principal:
         """Who is on the session; anonymous until it is activated."""
         return self.user.principal if isinstance(self.user, PlantUser) else ANONYMOUS
+
+    @property
+    def stamp(self) -> str:
+        """What its user's password and roles were known by when it was let in; empty without a user."""
+        return self.user.stamp if isinstance(self.user, PlantUser) else ""
 
     @property
     def owner(self) -> tuple[str, str]:

@@ -97,7 +97,15 @@ class Journal:
             for row, value in objects.items():
                 self._objects[self.end + row] = value
                 self._object_positions.append(self.end + row)
-        self._advance(count)
+        self._advance(count, ids)
+
+    def _advance(self, count: int, ids: NDArray[np.int64] | int) -> None:
+        self.end += count
+        while self._object_positions and self._object_positions[0] < self.start:
+            del self._objects[self._object_positions.popleft()]
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         for waiter, cursor in self._waiting.items():
             if waiter.done():
                 continue
@@ -106,14 +114,6 @@ class Journal:
             else:
                 cursor.pass_over()
 
-    def _advance(self, count: int) -> None:
-        self.end += count
-        while self._object_positions and self._object_positions[0] < self.start:
-            del self._objects[self._object_positions.popleft()]
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
     def append_one(self, id_: int, bits: int, status: int, timestamp: int) -> None:
         """Append a row without a String."""
         at = self.end % self.rows
@@ -121,14 +121,7 @@ class Journal:
         self._bits[at] = bits
         self._statuses[at] = status
         self._timestamps[at] = timestamp
-        self._advance(1)
-        for waiter, cursor in self._waiting.items():
-            if waiter.done():
-                continue
-            if cursor.wants_one(id_):
-                waiter.set_result(None)
-            else:
-                cursor.pass_over()
+        self._advance(1, id_)
 
     def read(self, start: int, count: int) -> Batch:
         """Copy `count` rows from position `start`, which must be held."""
@@ -217,13 +210,11 @@ class Cursor:
         self.pass_over()
         await self._journal.wait_for(self)
 
-    def wants(self, ids: NDArray[np.int64]) -> bool:
-        """Return whether one of `ids`, shape (n,), is wanted."""
-        return self._wanted is None or bool(self._wanted[ids].any())
-
-    def wants_one(self, id_: int) -> bool:
-        """Return whether a variable is wanted."""
-        return self._one is None or self._one[id_] != 0
+    def wants(self, ids: NDArray[np.int64] | int) -> bool:
+        """Return whether a variable is wanted, or one of `ids`, shape (n,)."""
+        if self._wanted is None or self._one is None:
+            return True
+        return self._one[ids] != 0 if isinstance(ids, int) else bool(self._wanted[ids].any())
 
     def pass_over(self) -> None:
         """Count all there is as read."""

@@ -18,6 +18,13 @@ def stand_behind(pid: int, priority: Priority, nice: int) -> str:
     """
     if priority == "normal":
         return "like the server"
+    try:
+        return _lower(pid, priority, nice)
+    except OSError as error:  # a container or its host may forbid it: cameras are worth more than that
+        return f"like the server: it may not be lower here: {error}"
+
+
+def _lower(pid: int, priority: Priority, nice: int) -> str:
     if sys.platform == "linux":
         policy, how = (os.SCHED_IDLE, "SCHED_IDLE") if priority == "idle" else (os.SCHED_BATCH, f"batch, nice {nice}")
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # a thread, or all of it, has ended

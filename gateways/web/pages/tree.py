@@ -51,7 +51,7 @@ def page(view: View, path: str) -> str:
     body = (
         page_head(texts("tree"), search),
         el("div",
-           el("div", el("ul", _branch(view, client, ROOT, {*plant, *way}, way[-1] if chosen else None), role="tree",
+           el("div", el("ul", _branch(view, client, ROOT, {*plant, *way}, chosen), role="tree",
                         aria_label=texts("tree"), id="tree"),
               el("ul", id="found", class_="links", hidden=True, aria_label=texts("search")), class_="branches"),
            el("div", shown, id="node", class_="node", tabindex="-1", aria_live="polite"), class_="browser"),

@@ -101,6 +101,7 @@ class Pictures:
     async def run(self) -> None:
         """Look at the archive whenever it has changed, until cancelled."""
         if self.register is None or not self._cameras:
+            await asyncio.Event().wait()
             return
         self.register.listeners.append(self.tell)
         try:

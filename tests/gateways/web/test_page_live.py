@@ -210,6 +210,10 @@ def test_the_tree_has_what_is_not_the_plant_s(rig: Rig) -> None:
         page.goto(f"{rig.url}/tree?path=ns%3D2%3Bs%3DGeneratorType")
         expect(node(page, "ns=2;s=GeneratorType")).to_have_attribute("aria-selected", "true")
         expect(page.locator("#node")).to_contain_text("SubtypeOf")
+        answer = page.goto(f"{rig.url}/tree?path=i%3D84")
+        assert answer is not None
+        assert answer.status == 200
+        expect(page.locator("#node h2")).to_have_text("Root")
         answer = page.goto(f"{rig.url}/tree?path=ns%3D9%3Bs%3DNothing")
         assert answer is not None
         assert answer.status == 404

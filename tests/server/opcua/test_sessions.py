@@ -134,7 +134,6 @@ async def test_a_changed_user_s_sessions_end(plantree: Plantree, change: Callabl
     beside = Users(plantree.settings.data_dir / "users.sqlite", plantree.settings.certs_dir / "users")
     try:
         async with session(plantree, "operator") as other, session(plantree, "engineer") as client:
-            await plantree.opcua.departures.look()
             assert (await read(client, ITEM))[0].StatusCode.is_good()
             await asyncio.to_thread(change, beside)  # as `users` on the command line does, in a process of its own
             with pytest.raises(uaerrors.BadSessionIdInvalid):

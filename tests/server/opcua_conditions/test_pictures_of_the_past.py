@@ -14,7 +14,8 @@ from asyncua import Client, ua
 from server.evidence import Evidence
 from server.opcua.conditions import pictures
 from server.store import from_ticks
-from tests.server.opcua.opcua_rig import PASSWORD, browse, nid, read, session
+from server.supervision import TaskState
+from tests.server.opcua.opcua_rig import PASSWORD, browse, nid, read, session, small_server
 from tests.server.opcua_conditions.conditions_rig import call, value
 from tests.server.opcua_conditions.vision_conditions_rig import File, cameras
 
@@ -154,3 +155,10 @@ async def test_nobody_changes_the_archive_through_the_tree(tmp_path: Path) -> No
         assert rules == [ua.NodeId(_IDS.ModellingRule_Mandatory)]
         assert (await below(client, "CameraType"))["Snapshots"].TypeDefinition == ua.NodeId(_IDS.FileDirectoryType)
         assert "Snapshots" not in await below(client, "PlantType")
+
+
+async def test_a_plant_without_cameras_waits_for_none(tmp_path: Path) -> None:
+    async with small_server(tmp_path) as plantree:
+        await asyncio.sleep(0)  # its tasks have begun
+        task = plantree.supervisor.tasks["pictures of alarms"]
+        assert (task.state, task.restarts, task.last_error) == (TaskState.Running, 0, None)

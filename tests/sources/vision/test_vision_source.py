@@ -28,6 +28,7 @@ from address_space import load_plant
 from address_space.errors import PlantError
 from server.quality import BAD_NO_COMMUNICATION, BAD_NOT_SUPPORTED, BAD_SENSOR_FAILURE, GOOD
 from server.store import now_ticks
+from sources.vision.priority import stand_behind
 from sources.vision.source import VisionError
 from sources.vision.start import Start
 from sources.vision.wire import Ready, decode
@@ -310,3 +311,14 @@ def test_a_camera_that_is_no_machine_is_named(tmp_path: Path) -> None:
 def test_wrong_options_name_their_line(tmp_path: Path, camera: dict, said: str) -> None:
     with pytest.raises(PlantError, match=said):
         Rig(make_plant(tmp_path, {"Camera1": camera}))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SCHED_IDLE is Linux's")
+def test_where_a_lower_priority_is_forbidden_it_runs_like_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_given: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    assert stand_behind(os.getpid(), "idle", 0) == (
+        "like the server: it may not be lower here: [Errno 1] Operation not permitted"
+    )
