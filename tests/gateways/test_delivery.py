@@ -16,6 +16,7 @@ from gateways.delivery import snapshot
 from gateways.outbox import Outbox
 from server.quality import BAD_NO_COMMUNICATION
 from server.store import now_ticks
+from server.store.ticks import TICKS_PER_SECOND
 from tests.gateways.lanes_rig import Clock, GoneError, Peer, Rig, until
 from tests.gateways.outbox_rig import PLANT, plant
 
@@ -147,8 +148,10 @@ async def test_an_outage_makes_backlog_of_what_came_in_it(tmp_path: Path) -> Non
     assert rig.status.delivered == len(rig.store) + 1 + 3
 
 
-async def test_live_rows_that_wait_too_long_join_the_backlog(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, live_delay=0.05)
+async def test_live_rows_that_wait_too_long_join_the_backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = 0
+    monkeypatch.setattr(delivery, "now_ticks", lambda: now_ticks() + later)
+    rig = Rig(tmp_path, live_delay=3600)
     peer = rig.peer()
     async with rig.lanes, delivering(rig, peer):
         await peer.until(lambda: len(peer.entries) == 1)
@@ -158,10 +161,10 @@ async def test_live_rows_that_wait_too_long_join_the_backlog(tmp_path: Path) -> 
         await rig.stored(1)
         rig.write(2)
         await rig.stored(2)
-        stored = now_ticks()
-        await until(lambda: now_ticks() - stored > 0.06e7)
+        later = 3601 * TICKS_PER_SECOND
         peer.gate.set()
         await peer.until(lambda: peer.speeds()[-2:] == [1.0, 2.0])
+        later = 0
         rig.write(3)
         await peer.until(lambda: peer.speeds()[-1] == 3.0)
     assert peer.speeds(historical=True) == [2.0]
