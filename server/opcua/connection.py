@@ -20,7 +20,7 @@ from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary, struct_fr
 from server.opcua.channel import PlantChannel
 from server.opcua.history import wiring as history
 from server.opcua.internal_server import PlantInternalServer
-from server.opcua.security import Gatekeeper
+from server.opcua.security import Gatekeeper, certificate_of
 from server.opcua.session import PlantSession, activating, plant_user
 from server.opcua.subscriptions.connection import PublishingConnection
 from server.opcua.wire import CALL_REQUEST, READ_REQUEST, WRITE_REQUEST, Request, parse_request
@@ -162,7 +162,8 @@ class PlantConnection(PublishingConnection):
         parameters = struct_from_binary(ua.ActivateSessionParameters, body.copy())
         session = self.session or self.iserver.lookup_external_session(requesthdr.AuthenticationToken)
         principal = None if session is None else await self._gate.authenticate(session, parameters, self._peer)
-        reset = activating.set(principal and plant_user(principal, await self._gate.stamp(principal)))
+        certificate = certificate_of(parameters.UserIdentityToken)
+        reset = activating.set(principal and plant_user(principal, await self._gate.stamp(principal), certificate))
         try:
             return await super()._process_message(typeid, requesthdr, seqhdr, body)
         finally:

@@ -49,7 +49,7 @@ class Gatekeeper:
                 raise ServiceError(ua.StatusCodes.BadIdentityTokenInvalid) from error
             return await self.users.authenticate(name or "", password or "", peer)
         if isinstance(token, ua.X509IdentityToken):
-            return await asyncio.to_thread(self.users.authenticate_certificate, bytes(token.CertificateData or b""))
+            return await asyncio.to_thread(self.users.authenticate_certificate, certificate_of(token))
         return ANONYMOUS if self.anonymous else None
 
     async def stamp(self, principal: Principal | None) -> str:
@@ -58,3 +58,8 @@ class Gatekeeper:
             return ""
         standing = await asyncio.to_thread(self.users.standing, principal.name)
         return "" if standing is None else standing[1]
+
+
+def certificate_of(token: Any) -> bytes:
+    """Return the certificate (DER) in a user's identity token; empty for a token of another kind."""
+    return bytes(token.CertificateData or b"") if isinstance(token, ua.X509IdentityToken) else b""

@@ -40,11 +40,13 @@ class PlantUser(User):
     principal: Principal = ANONYMOUS
     stamp: str = ""
     """What was known of the password and the roles when it was let in (`Users.standing`)."""
+    certificate: bytes = b""
+    """The certificate (DER) that it was let in by, empty for a password."""
 
 
-def plant_user(principal: Principal, stamp: str = "") -> PlantUser:
+def plant_user(principal: Principal, stamp: str = "", certificate: bytes = b"") -> PlantUser:
     """Return the user of a session that acts for `principal`."""
-    return PlantUser(role=UserRole.User, name=principal.name, principal=principal, stamp=stamp)
+    return PlantUser(role=UserRole.User, name=principal.name, principal=principal, stamp=stamp, certificate=certificate)
 
 
 activating: ContextVar[PlantUser | None] = ContextVar("activating", default=None)
@@ -130,6 +132,11 @@ class PlantSession(InternalSession):
     def stamp(self) -> str:
         """What its user's password and roles were known by when it was let in; empty without a user."""
         return self.user.stamp if isinstance(self.user, PlantUser) else ""
+
+    @property
+    def user_certificate(self) -> bytes:
+        """The certificate (DER) by which its user was let in; empty for a password, or without a user."""
+        return self.user.certificate if isinstance(self.user, PlantUser) else b""
 
     @property
     def owner(self) -> tuple[str, str]:

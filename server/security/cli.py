@@ -37,8 +37,8 @@ examples:
   python -m server users list
   python -m server users remove anna
 
-A running server sees changes at the next sign-in. A user with a certificate in certs/users/NAME.der may sign in
-with that instead of the password.
+A running server ends the sessions of a user who was changed or removed within seconds. A user with a certificate
+in certs/users/NAME.der may sign in with that instead of the password, for as long as the file is there.
 """
 
 _CERTS_EPILOG = """\

@@ -166,6 +166,20 @@ class Users:
         The caller has checked the token's signature, which proves the private key (OPC 10000-4 7.40.5).
         Blocks only for reading some small files.
         """
+        name, principal = self._holder(der)
+        if name is None:
+            self._refused("?", "certificate", "the certificate is no user's")
+        elif principal is None:
+            self._refused(name, "certificate", "no such user, or the certificate is expired or too weak")
+        return principal
+
+    def is_certificate_of(self, der: bytes, name: str) -> bool:
+        """Whether a user may still sign in with a certificate: it has not been taken away and is in time."""
+        _, principal = self._holder(der)
+        return principal is not None and principal.name == name
+
+    def _holder(self, der: bytes) -> tuple[str | None, Principal | None]:
+        """Return the name that a certificate's file has, and the user whom it lets in."""
         for file in certificate_files(self._certificates) if self._certificates else ():
             try:
                 certificate = read_certificate(file)
@@ -176,11 +190,9 @@ class Users:
                 continue
             row = self._database.find(file.stem)
             if row is not None and is_in_time(certificate) and policy_fault(certificate) is None:
-                return authenticated(row.name, _roles(row))
-            self._refused(file.stem, "certificate", "no such user, or the certificate is expired or too weak")
-            return None
-        self._refused("?", "certificate", "the certificate is no user's")
-        return None
+                return file.stem, authenticated(row.name, _roles(row))
+            return file.stem, None
+        return None, None
 
     def _refused(self, name: str, peer: str, why: str) -> None:
         self.failures += 1

@@ -214,6 +214,7 @@ class Settings(_Section):
 
     `priority` is what cameras get of the processor: `idle` what everything else leaves, at once (Linux' SCHED_IDLE),
     `batch` a share that `nice` (0 to 19) makes smaller, `normal` as much as the server. `transport` is that of RTSP.
+    A process that has said nothing for `restart_after` s is ended and started anew; null waits for it for ever.
     """
 
     models: dict[str, ModelSettings] = {}
@@ -221,6 +222,7 @@ class Settings(_Section):
     evidence: EvidenceSettings = EvidenceSettings()
     priority: Priority = "idle"
     nice: int = Field(default=10, ge=0, le=19)
+    restart_after: Annotated[float, Field(ge=1)] | None = 120.0
     transport: Literal["tcp", "udp"] = "tcp"
 
     @model_validator(mode="after")

@@ -120,7 +120,11 @@ class VisionSource:
             self.active[machine.path] |= {rule.name for rule in rules if self._evidence.standing(rule)}
 
     async def _listen(self, output: asyncio.StreamReader) -> None:
-        """Take what the process tells until it has ended; while it says nothing, its cameras are blind."""
+        """Take what the process tells until it has ended; while it says nothing, its cameras are blind.
+
+        Raises VisionError once it has said nothing for `restart_after` s, and before its first word for as long as
+        models may take to load.
+        """
         silent = 0.0
         while True:
             try:
@@ -129,6 +133,9 @@ class VisionSource:
             except TimeoutError:
                 silent += HEARTBEAT  # not by the clock: a server that was held up itself has missed nothing
                 self._miss(silent)
+                patience = self.settings.restart_after
+                if patience is not None and silent >= (patience if self._ready else max(patience, _LOADING_S)):
+                    raise VisionError(f"the vision process has not answered for {silent:g} s") from None
                 continue
             if not line:
                 return

@@ -13,6 +13,7 @@ from opcua_rig import PASSWORD, nid, read, session, small_server
 from server.assembly import Plantree
 from server.security.database import UsersError
 from server.security.users import Users
+from tests.server.security import pki_builder as pki
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -141,6 +142,24 @@ async def test_a_changed_user_s_sessions_end(plantree: Plantree, change: Callabl
             assert (await read(other, ITEM))[0].StatusCode.is_good()
     finally:
         beside.close()
+
+
+async def test_a_session_ends_when_its_user_s_certificate_is_taken_away(plantree: Plantree) -> None:
+    card, folder = pki.make("card", uri=None), plantree.settings.certs_dir / "users"
+    plantree.users.add("carla", PASSWORD, ["operator"])
+    (folder / "carla.der").write_bytes(pki.der(card))
+    async with session(plantree) as anybody:
+        [endpoint, *_] = await anybody.get_endpoints()
+    by_card = Client(f"opc.tcp://127.0.0.1:{plantree.opcua.port}/plantree", timeout=30, watchdog_intervall=30)
+    by_card.user_certificate, by_card.user_private_key = card, pki.key()
+    by_card.security_policy.peer_certificate = endpoint.ServerCertificate
+    async with session(plantree, "carla") as by_password, by_card:
+        await plantree.opcua.departures.look()
+        assert (await read(by_card, ITEM))[0].StatusCode.is_good()
+        await asyncio.to_thread((folder / "carla.der").unlink)
+        with pytest.raises(uaerrors.BadSessionIdInvalid):
+            await _read_on(by_card)
+        assert (await read(by_password, ITEM))[0].StatusCode.is_good()
 
 
 async def test_who_cannot_be_looked_up_stays(plantree: Plantree, monkeypatch: pytest.MonkeyPatch) -> None:

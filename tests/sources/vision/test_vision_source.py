@@ -236,6 +236,21 @@ async def test_a_process_that_gets_no_processor_time_makes_its_cameras_blind(vis
         assert rig.ears.cleared("Person") == [], "what nobody looked at is not over"
 
 
+async def test_a_process_that_hangs_is_ended(vision_data: Path, tmp_path: Path) -> None:
+    camera = {"input": str(vision_data / "video" / "worker-zone.gif"), "models": "person"}
+    models = {"person": person_model(vision_data)}
+    async with running(make_plant(tmp_path, {"Camera1": camera}, models, restart_after=3.0)) as rig:
+        await until(rig, lambda: rig.value("Plant.Camera1.DetectionCount"), "detected")
+        pid = rig.source.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(VisionError, match=r"has not answered for 3 s"):
+            await until(rig, lambda: rig.task.done() and rig.task.result(), "given up")
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        assert rig.status("Plant.Camera1.Online") == BAD_NO_COMMUNICATION
+
+
 async def test_a_model_that_does_not_fit_is_one_clear_sentence(vision_data: Path, tmp_path: Path) -> None:
     model = person_model(vision_data, head="yolov8")
     camera = {"input": str(vision_data / "video" / "worker-zone.gif"), "models": "person"}
