@@ -30,6 +30,12 @@ class Logins:
         details = {"mechanism": "UserName", "user": name}
         await self._keep(Principal(name, frozenset()), origin, fault, AuditKind.ACTIVATE_SESSION, details)
 
+    async def held_up(self, name: str, origin: str) -> None:
+        """Record that an address tries more often than it may; its passwords are not even looked at."""
+        fault = CommandError(quality.BAD_USER_ACCESS_DENIED, "too many attempts from this address")
+        details = {"mechanism": "UserName", "user": name}
+        await self._keep(Principal(name, frozenset()), origin, fault, AuditKind.ACTIVATE_SESSION, details)
+
     async def unknown_token(self, origin: str) -> None:
         """Record a token that there is not, or no more."""
         fault = CommandError(StatusCodes.BadIdentityTokenInvalid, "there is no such token (any more)")

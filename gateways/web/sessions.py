@@ -164,6 +164,8 @@ class Sessions:
         self.known = Known(identities, clock)
         self.attempts = Buckets(settings.logins_per_minute, clock)
         """By address."""
+        self.held_up = Buckets(1, clock)
+        """By address: how many attempts that were one too many are put onto the audit trail."""
         self.requests = Buckets(settings.requests_per_minute, clock)
         """By login or token."""
         self._identities = identities

@@ -30,6 +30,8 @@ async def checked(request: Request, user: str, password: str, plane: str) -> Sta
     sessions, peer = web_of(request).sessions, peer_of(request)
     wait = sessions.attempts.take(peer)
     if wait:
+        if not sessions.held_up.take(peer):
+            await sessions.logins.held_up(user, f"{plane} {peer}")
         raise HTTPException(429, "too many attempts to log in from this address", {"Retry-After": str(int(wait) + 1)})
     found = await sessions.check(user, password, peer)
     if found is None:

@@ -138,7 +138,8 @@ async def test_a_login_ends_when_it_is_not_used(tmp_path: Path) -> None:
 async def test_attempts_to_log_in_are_limited_by_address(tmp_path: Path) -> None:
     async with world(tmp_path, logins_per_minute=3) as plant:
         now = 1000.0
-        plant.gateway.web.sessions.attempts._clock = lambda: now
+        for buckets in (plant.gateway.web.sessions.attempts, plant.gateway.web.sessions.held_up):
+            buckets._clock = lambda: now
         client = await plant.stranger()
         wrong = {"user": "nobody", "password": "x"}
         answers = await asyncio.gather(*(client.post("/login", json=wrong | {"user": str(n)}) for n in range(5)))
@@ -148,6 +149,13 @@ async def test_attempts_to_log_in_are_limited_by_address(tmp_path: Path) -> None
         assert (await client.post("/api/v1/tokens", json=wrong)).status_code == 429
         now += 20.0
         assert (await client.post("/api/v1/tokens", json=wrong)).status_code == 401
+        messages = [it.message for it in plant.trail()]
+        assert messages.count("too many attempts from this address") == 1, "the trail is not flooded"
+        assert len(messages) == 3 + 1 + 1
+        now += 60.0
+        for _ in range(4):
+            await client.post("/login", json=wrong)
+        assert plant.trail()[-1].message == "too many attempts from this address"
 
 
 async def test_requests_are_limited_but_never_a_stop(tmp_path: Path) -> None:
