@@ -1,6 +1,7 @@
 """Values, qualities and timestamps: read, subscribed to, and written."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -40,21 +41,25 @@ def detects(plant: Plant, variable: Variable) -> bool:
 def test_every_variable_has_the_quality_type_and_times_that_it_should(anonymous: Connection, plant: Plant) -> None:
     nodes = [[f"ns=2;s={variable.path}", "Value"] for variable in plant.variables]
 
-    def all_fed() -> bool:
-        found = anonymous.ask("read", nodes=nodes)
-        return all(
+    def all_fed() -> tuple[datetime, dict[Variable, Any]] | None:
+        """Return what was read, and when, once nothing is late: a machine with much to do may have held it up."""
+        asked = datetime.now(UTC)
+        found = dict(zip(plant.variables, anonymous.ask("read", nodes=nodes), strict=True))
+        good = all(
             it["status"] == ("BadNotSupported" if detects(plant, of) else "Good")
-            for it, of in zip(found, plant.variables, strict=True)
+            for of, it in found.items()
             if fed(plant, of)
         )
+        fresh = good and all(
+            asked - time_of(it["source"]) < timedelta(seconds=3) for of, it in found.items() if moving(of)
+        )
+        return (asked, found) if fresh else None
 
-    wait_until(all_fed, "every variable that is fed is Good")
-    asked = datetime.now(UTC)
-    found = dict(zip(plant.variables, anonymous.ask("read", nodes=nodes), strict=True))
+    asked, found = wait_until(all_fed, "every variable that is fed is Good, and news")
     for variable, it in found.items():
         name = variable.path
         server = time_of(it["server"])
-        assert abs(server - asked) < timedelta(seconds=5) or not moving(variable), name
+        assert server - asked > -timedelta(seconds=5) or not moving(variable), name
         if not fed(plant, variable):
             assert (it["status"], it["value"]) == ("BadNotConnected", None), name
             continue
@@ -63,8 +68,6 @@ def test_every_variable_has_the_quality_type_and_times_that_it_should(anonymous:
             continue
         assert (it["status"], it["type"], it["array"]) == ("Good", variable.declaration.type.name, False), name
         assert time_of(it["source"]) <= server, name
-        if moving(variable):
-            assert asked - time_of(it["source"]) < timedelta(seconds=3), name
         limits = variable.declaration.range
         assert limits is None or limits[0] <= it["value"] <= limits[1], name
         states = variable.declaration.enumeration
