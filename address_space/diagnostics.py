@@ -46,6 +46,15 @@ _GATEWAY = (
 
 _SERVER = (
     _shown("Sessions", BuiltinType.UInt32, "OPC UA sessions that are open"),
+    VariableDeclaration(
+        "ChangesPerSecond",
+        BuiltinType.Double,
+        "Changes of values a second, in the last ten seconds",
+        Feed.SERVER,
+        UNITS["1/s"],
+        (0.0, 1e8),
+    ),
+    _shown("ChangesBehind", BuiltinType.UInt64, "Changes that wait for the consumer that is behind most"),
     _shown("ChangesMissed", BuiltinType.UInt64, "Changes that consumers have missed since the server's start"),
     _shown("RefusedSignIns", BuiltinType.UInt64, "Sign-ins refused since the server's start"),
     _shown("RefusedCertificates", BuiltinType.UInt64, "Certificates of clients refused since the server's start"),

@@ -18,7 +18,6 @@ _PICTURE = {"snapshot": "Picture", "uri": "Picture"}
 """{column: title} of the address of a picture: InfluxDB's, VictoriaMetrics'."""
 _GATEWAY, _SOURCE = diagnostics.GATEWAY_TYPE, diagnostics.SOURCE_TYPE
 _METRICS = {
-    "Changes a second": ("sum(rate(plantree_changes_total[1m]))", "Changes written to the store", "cps"),
     "Consumers behind": ("max(plantree_cursor_lag_rows) by (consumer)", "Changes a consumer has not read", "none"),
     "Changes missed": ("sum(plantree_cursor_lost_total) by (consumer)", "Changes that a consumer missed", "none"),
 }

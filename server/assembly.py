@@ -21,10 +21,10 @@ from server.composition import annotator, available, history_backend, package
 from server.computed import Computed
 from server.diagnostics import (
     Diagnostics,
+    ServerFigures,
     gateway_task_name,
     register_gateway_metrics,
     register_metrics,
-    server_figures,
     task_name,
 )
 from server.emergency_stop import EmergencyStops
@@ -122,9 +122,10 @@ class Plantree:
             self.historian.register_metrics(metrics)
         self.http = Http(settings.http, metrics)
         Snapshots(self.plant, self.evidence, self.users, self.alarms.past_evidence).attach(self.http.app)
+        figures = ServerFigures(self.store, self.users, self.trust)
         self._diagnostics = Diagnostics(
             self.plant, self.store, self.supervisor, statuses, self.gateway_supervisor,
-            lambda: server_figures(self.store, self.users, self.trust, self.opcua.internal.session_count),
+            lambda: figures(self.opcua.internal.session_count),
         )  # fmt: skip
 
     async def start(self) -> None:

@@ -19,6 +19,7 @@ from server.supervision import Supervisor, TaskStatus
 
 _PERIOD_S = 0.5
 _DROPPING_S = 600.0
+_LOAD_S = 10.0
 _DISABLED = "Disabled"
 _NOTHING = GatewayStatus()
 
@@ -141,14 +142,35 @@ def register_gateway_metrics(metrics: Metrics, gateways: Mapping[str, GatewaySta
         add(f"plantree_gateway_{name}", text, look, ["gateway"])
 
 
-def server_figures(store: Store, users: Users, trust: TrustList, sessions: int) -> dict[str, Any]:
-    """Return the figures of the server itself by the names of their variables."""
-    return {
-        "Sessions": sessions,
-        "ChangesMissed": sum(cursor.lost for cursor in store.journal.cursors),
-        "RefusedSignIns": users.failures,
-        "RefusedCertificates": trust.refusals,
-    }
+class ServerFigures:
+    """The figures of the server itself by the names of their variables.
+
+    How much changes is looked at every ten seconds: figures that change at each look are changes themselves.
+    """
+
+    def __init__(
+        self, store: Store, users: Users, trust: TrustList, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._journal, self._users, self._trust = store.journal, users, trust
+        self._clock = clock
+        self._looked, self._end = clock(), store.journal.end
+        self._load: dict[str, Any] = {"ChangesPerSecond": 0.0, "ChangesBehind": 0}
+
+    def __call__(self, sessions: int) -> dict[str, Any]:
+        """Return them; `sessions` are open."""
+        now, journal = self._clock(), self._journal
+        if now - self._looked >= _LOAD_S:
+            rate = (journal.end - self._end) / (now - self._looked)
+            behind = max((cursor.lag for cursor in journal.cursors), default=0)
+            self._load = {"ChangesPerSecond": float(f"{rate:.3g}"), "ChangesBehind": behind}
+            self._looked, self._end = now, journal.end
+        return {
+            "Sessions": sessions,
+            **self._load,
+            "ChangesMissed": sum(cursor.lost for cursor in journal.cursors),
+            "RefusedSignIns": self._users.failures,
+            "RefusedCertificates": self._trust.refusals,
+        }
 
 
 def register_metrics(

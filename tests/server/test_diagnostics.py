@@ -2,14 +2,15 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from core_rig import Core
 
-from server.diagnostics import Diagnostics, task_name
+from server.diagnostics import Diagnostics, ServerFigures, task_name
 from server.ports import GatewayStatus
-from server.store import from_ticks
+from server.store import from_ticks, now_ticks
 from server.supervision import Backoff, Supervisor
 
 BASE = "ServerDiagnostics.fake"
@@ -102,3 +103,30 @@ def test_what_a_gateway_gave_up_is_shown_for_ten_minutes(tmp_path: Path) -> None
     moment[0] += 2
     assert dropping() == [False, False]
     core.close()
+
+
+def test_how_much_changes_is_told_every_ten_seconds(tmp_path: Path) -> None:
+    core, now = Core(tmp_path), 100.0
+    users, trust = SimpleNamespace(failures=2), SimpleNamespace(refusals=1)
+    figures = ServerFigures(core.store, users, trust, lambda: now)  # type: ignore[arg-type]
+    behind = core.store.journal.cursor("behind")
+    core.store.journal.cursor("in time").read()
+
+    def change(times: int) -> None:
+        for value in range(times):
+            core.store.write(np.array([0]), np.array([float(value)]), now_ticks())
+
+    change(55)
+    now = 109.9
+    assert figures(3) == {
+        "Sessions": 3, "ChangesPerSecond": 0.0, "ChangesBehind": 0, "ChangesMissed": 0, "RefusedSignIns": 2,
+        "RefusedCertificates": 1,
+    }  # fmt: skip
+    now = 110.0
+    assert (figures(3)["ChangesPerSecond"], figures(3)["ChangesBehind"]) == (5.5, 55)
+    behind.read()
+    change(20)
+    now = 119.0
+    assert (figures(3)["ChangesPerSecond"], figures(3)["ChangesBehind"]) == (5.5, 55)
+    now = 130.0
+    assert (figures(3)["ChangesPerSecond"], figures(3)["ChangesBehind"]) == (1.0, 20 + 55)
