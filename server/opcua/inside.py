@@ -3,8 +3,10 @@
 # asyncua types integers and times as classes of its own.
 # pyright: reportArgumentType=false
 
+import asyncio
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
@@ -25,6 +27,8 @@ _ROOM = 1 << 30
 _NOT_SHOWN = frozenset(ua.NodeId(it) for it in (ua.ObjectIds.HasEventSource, ua.ObjectIds.HasNotifier))
 """Ways to what has a place of its own in the tree."""
 _DEEPEST = 40
+_AT_ONCE = 2000
+"""Names that are searched before others have their turn."""
 
 Inside = Callable[[Principal, str], "InsideClient"]
 """Makes the client of a principal and a language."""
@@ -70,18 +74,24 @@ class InsideClient:
             return found
         return [self.locale.value(value, item) for value, item in zip(found, items, strict=True)]
 
-    def search(self, words: str, most: int) -> list[ua.NodeId]:
-        """Return nodes whose path, browse name or, of the plant's, display name has some words in it."""
+    async def search(self, words: str, most: int) -> list[ua.NodeId]:
+        """Return nodes whose path, browse name or, of the plant's, display name has some words in it.
+
+        Others on the event loop take their turns meanwhile: a large plant has hundreds of thousands of names.
+        """
         wanted = words.lower()
         found: list[ua.NodeId] = []
-        for node, name in self._names():
-            if wanted in name.lower():
-                found.append(node)
-                if len(found) == most:
-                    break
+        for names in (self._names(), iter(list(self._other_names()))):
+            while some := list(islice(names, _AT_ONCE)):
+                hits = [node for node, name in some if wanted in name.lower()]
+                found += [node if isinstance(node, ua.NodeId) else node_id(node) for node in hits]
+                if len(found) >= most:
+                    return found[:most]
+                await asyncio.sleep(0)
         return found
 
-    def _names(self) -> Iterator[tuple[ua.NodeId, str]]:
+    def _names(self) -> Iterator[tuple[str, str]]:
+        """Yield the path and what is searched of all that is the plant's."""
         plant = self._space.plant
         said: dict[str, str] = {}
         for part in (plant.objects, plant.variables, plant.commands.values(), plant.conditions):
@@ -89,8 +99,10 @@ class InsideClient:
                 name = it.path.rpartition(".")[2]
                 if name not in said:
                     said[name] = "" if self.locale is None else f" {self.locale.name(text(name)).Text}"
-                yield node_id(it.path), it.path + said[name]
-        yield from ((node_id(name), name) for name in (*plant.types, *plant.enumerations))
+                yield it.path, it.path + said[name]
+        yield from ((name, name) for name in (*plant.types, *plant.enumerations))
+
+    def _other_names(self) -> Iterator[tuple[ua.NodeId, str]]:
         for node in self._space.nodes.others():
             name = node.attributes[ua.AttributeIds.BrowseName].value
             if name is not None and name.Value is not None:

@@ -44,8 +44,9 @@ def add_routes(app: FastAPI) -> None:
         router.add_api_route(path, _answering(make, *roles), methods=["GET"])
     router.add_api_route("/trends", _trends, methods=["GET"])
     router.add_api_route("/tree", _tree, methods=["GET"])
-    for name, part in (("node", tree.node), ("children", tree.children), ("way", tree.way), ("found", tree.found)):
+    for name, part in (("node", tree.node), ("children", tree.children), ("way", tree.way)):
         router.add_api_route(f"/tree/{name}", _part(part), methods=["GET"])
+    router.add_api_route("/tree/found", _found, methods=["GET"])
     router.add_api_route("/machine/{path}", _machine, methods=["GET"])
     router.add_api_route("/login", _login, methods=["GET"])
     app.include_router(router)
@@ -91,6 +92,11 @@ def _part(make: Callable[[View, str], str]) -> Callable[..., Awaitable[Response]
 
     answer.__annotations__ = {"request": Request, "path": str, "return": Response}
     return answer
+
+
+async def _found(request: Request, path: str) -> Response:
+    view = view_of(request)
+    return RedirectResponse("/login", 303) if view is None else HTMLResponse(await tree.found(view, path))
 
 
 async def _machine(request: Request, path: str) -> Response:

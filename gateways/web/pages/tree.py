@@ -74,10 +74,10 @@ def way(view: View, path: str) -> str:
     return json.dumps([it.to_string() for it in client_of(view).way(node_of(path))])
 
 
-def found(view: View, words: str) -> str:
+async def found(view: View, words: str) -> str:
     """Make the list of what a search finds."""
     client = client_of(view)
-    nodes = client.search(words, MOST_FOUND)
+    nodes = await client.search(words, MOST_FOUND)
     items = [el("li", _hit(client, it)) for it in nodes]
     if len(nodes) in (0, MOST_FOUND):
         items.append(el("li", view.texts("nothing_found" if not nodes else "more_found"), class_="hint"))
