@@ -24,11 +24,26 @@ def stand_behind(pid: int, priority: Priority, nice: int) -> str:
         return f"like the server: it may not be lower here: {error}"
 
 
+def let_end(pid: int) -> None:
+    """Let a process that is to end stand with everybody else, where that is allowed: even to be killed takes its time.
+
+    On a machine that is busy all the time, one under SCHED_IDLE would take seconds for it.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            for thread in _threads(pid):
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _threads(pid: int) -> list[int]:
+    return [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+
+
 def _lower(pid: int, priority: Priority, nice: int) -> str:
     if sys.platform == "linux":
         policy, how = (os.SCHED_IDLE, "SCHED_IDLE") if priority == "idle" else (os.SCHED_BATCH, f"batch, nice {nice}")
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # a thread, or all of it, has ended
-            for thread in [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]:
+            for thread in _threads(pid):
                 os.sched_setscheduler(thread, policy, os.sched_param(0))
                 if priority == "batch":
                     os.setpriority(os.PRIO_PROCESS, thread, nice)

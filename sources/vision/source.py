@@ -19,7 +19,7 @@ from server.store import now_ticks
 from sources.vision.columns import Columns
 from sources.vision.evidence import Archive
 from sources.vision.ports import BlindReason, StorageStatus, VisionEvent
-from sources.vision.priority import stand_behind
+from sources.vision.priority import let_end, stand_behind
 from sources.vision.settings import CameraSettings, read_settings
 from sources.vision.start import Start
 from sources.vision.wire import HEARTBEAT, Fault, Message, Ready, State, decode
@@ -260,6 +260,8 @@ class VisionSource:
 
 async def _end(process: asyncio.subprocess.Process, patience: float) -> None:
     """Let the process end by itself, which closing its input asks for; kill it where it has not after `patience` s."""
+    if process.returncode is None:
+        let_end(process.pid)
     if process.stdin is not None:
         process.stdin.close()
     try:

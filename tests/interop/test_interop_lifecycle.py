@@ -35,8 +35,9 @@ def test_a_shutdown_tells_sessions_ends_clean_and_keeps_set_points(
     trusting: Callable[..., PlantreeProcess],
     node: NodeClient,
     identity: Identity,
+    quick_plant: Path,
 ) -> None:
-    server = trusting(plantree_process(users={"otto": "Operator"}))
+    server = trusting(plantree_process(plant=quick_plant, users={"otto": "Operator"}))
     session = connect(node, server.endpoint, identity, credentials("otto"))
     assert session.write("Plant.Generator1.LoadSetpoint", "Double", 321.0) == "Good"
     session.ask("subscribe", nodes=[STATE], interval=50)
@@ -50,7 +51,7 @@ def test_a_shutdown_tells_sessions_ends_clean_and_keeps_set_points(
     assert told["status"] == "Good"
     session.wait_for("events", lambda _: True, "the connection's end")
     assert server.process.wait(30) == 0
-    wait_until(lambda: not any(map(alive, helpers)), "the simulated PLCs have ended", within=20)
+    wait_until(lambda: not any(map(alive, helpers)), "the simulated PLCs have ended")
     session.close()
 
     server.start()  # a set-point survives a restart
@@ -88,22 +89,22 @@ def test_a_client_that_vanishes_harms_nobody(
 
 def test_an_emergency_stop_survives_a_kill(
     plantree_process: Callable[..., PlantreeProcess], trusting: Callable[..., PlantreeProcess],
-    node: NodeClient, identity: Identity,
+    node: NodeClient, identity: Identity, quick_plant: Path,
 ) -> None:  # fmt: skip
-    server = trusting(plantree_process(users={"anna": "AuthenticatedUser"}))
+    server = trusting(plantree_process(plant=quick_plant, users={"anna": "AuthenticatedUser"}))
     machine = "Plant.Generator1"
     session = connect(node, server.endpoint, identity, credentials("anna"))
     assert session.call(f"{machine}.EmergencyStop", ["String", "oil on the floor"])["status"] == "Good"
     latch = {name: session.value(f"{machine}.EmergencyStop{name}") for name in LATCH}
     state = "ns=2;s=Plant.Line1.State"
-    wait_until(lambda: session.read(state)["status"] == "Good", "Line1's PLC is connected", within=15)
+    wait_until(lambda: session.read(state)["status"] == "Good", "Line1's PLC is connected")
     assert session.call("Plant.Line1.EmergencyStop", ["String", "guard open"])["status"] == "Good"
     assert server.process is not None
     helpers = wait_until(lambda: children(server.process.pid), "the simulated PLCs run")  # type: ignore[union-attr]
     os.kill(server.process.pid, signal.SIGKILL)
     assert server.process.wait(5) == -signal.SIGKILL
     session.close()
-    wait_until(lambda: not any(map(alive, helpers)), "the simulated PLCs have ended with their server", within=10)
+    wait_until(lambda: not any(map(alive, helpers)), "the simulated PLCs have ended with their server")
 
     server.start()
     with connect(node, server.endpoint, identity, credentials("anna")) as session:
@@ -113,5 +114,5 @@ def test_an_emergency_stop_survives_a_kill(
         assert session.value("Plant.Line1.EmergencyStopReason") == "guard open"
         assert session.value("Plant.Line2.EmergencyStopActive") is False
         for name in (machine, "Plant.Line1"):
-            wait_until(lambda: session.value(f"{name}.State") == 5, f"{name} is EmergencyStopped", within=15)  # noqa: B023
+            wait_until(lambda: session.value(f"{name}.State") == 5, f"{name} is EmergencyStopped")  # noqa: B023
     assert server.stop() == 0

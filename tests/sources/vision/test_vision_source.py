@@ -28,7 +28,7 @@ from address_space import load_plant
 from address_space.errors import PlantError
 from server.quality import BAD_NO_COMMUNICATION, BAD_NOT_SUPPORTED, BAD_SENSOR_FAILURE, GOOD
 from server.store import now_ticks
-from sources.vision.priority import stand_behind
+from sources.vision.priority import let_end, stand_behind
 from sources.vision.source import VisionError
 from sources.vision.start import Start
 from sources.vision.wire import Ready, decode
@@ -208,6 +208,9 @@ async def test_every_thread_of_the_process_stands_behind_the_server(
         assert len(threads) > 3, "captures and the model have threads of their own"
         assert {os.sched_getscheduler(thread) for thread in threads} == {policy}
         assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {nice}
+        if os.geteuid() == 0:  # others may not go back without RLIMIT_NICE
+            let_end(threads[0])
+            assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}
 
 
 async def test_a_process_that_gets_no_processor_time_makes_its_cameras_blind(vision_data: Path, tmp_path: Path) -> None:
