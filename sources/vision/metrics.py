@@ -1,7 +1,9 @@
 """Figures of a detector: average precision, pictures, events. Pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,6 +163,16 @@ def total(parts: Sequence[Events]) -> Events:
         sum(part.false_alarms for part in parts),
         sum(part.quiet_hours for part in parts),
     )
+
+
+def interval(part: float, whole: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a share of independent cases (Wilson, 1927), (0, 1) of none."""
+    if not whole:
+        return 0.0, 1.0
+    share, square = part / whole, NormalDist().inv_cdf(0.975) ** 2 / whole
+    middle = (share + square / 2) / (1 + square)
+    half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _ratio(part: float | np.integer, whole: float | np.integer) -> float:

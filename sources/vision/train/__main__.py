@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--input", type=int, default=0, help="side of the exported model's input, if it is another")
     add("--every", type=int, default=250, help="steps between looks at the validation pictures (default 250)")
     add("--minutes", type=float, default=0.0, help="end sooner; what comes out then depends on the machine")
+    add("--note", default="", metavar="TEXT", help="what the card is to say of the training besides")
     add("--threads", type=int, default=2, help="threads that it computes on (default 2)")
     return parser
 

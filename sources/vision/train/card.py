@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sources.vision import metrics
 from sources.vision.train.judge import Claim
 from sources.vision.train.recipes import Alarm, Part, Recipe
 from sources.vision.train.report import Figures
@@ -16,7 +17,7 @@ _FEW = 20  # scenes or pictures with an alarm's classes below which no figure ca
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How a model was trained: settings in words, steps done and meant, minutes, the command that repeats it."""
+    """How a model was trained: steps done and meant, minutes, settings, the command that repeats it, what to add."""
 
     steps: int
     total: int
@@ -24,6 +25,7 @@ class Training:
     side: int
     seed: int
     command: str
+    note: str = ""
 
 
 def write_card(recipe: Recipe, file: Path, figures: Figures, parts: Split, training: Training) -> None:
@@ -38,7 +40,9 @@ def write_card(recipe: Recipe, file: Path, figures: Figures, parts: Split, train
             f"![Precision and recall]({file.stem}_pr.svg)",
             (
                 "## Where it fails\n\nHeld-out pictures with most mistakes, one a scene, at the thresholds above. "
-                f"Yellow: missed; red: false; green: found.\n\n![Failures]({file.stem}_failures.jpg)"
+                "Yellow: missed; red: false; green: found.\n\nThe training writes the sheet of them beside the card "
+                f"(`{file.stem}_failures.jpg`). It is not in the repository: the rights in photographs from the web "
+                "were not verified."
             ),
             "## Limits\n\n" + _listed(recipe.limits),
             "## Data\n\n" + _data(recipe.parts, parts),
@@ -57,6 +61,7 @@ def reached(alarm: Alarm, claim: Claim) -> bool:
 
 def _model(recipe: Recipe, file: Path, figures: Figures, training: Training) -> str:
     width, height = figures.input
+    least, usual = figures.latency
     rows = [
         ("File", f"`{file.name}`, {figures.size / 1e6:.1f} MB, weights as float16, computed in float32"),
         ("SHA-256", f"`{figures.sha256}`"),
@@ -66,7 +71,7 @@ def _model(recipe: Recipe, file: Path, figures: Figures, training: Training) -> 
             "Output",
             f"`output` float32[n, {4 + len(recipe.classes)}, cells]: centre, size (pixels), scores (YOLOv8 layout)",
         ),
-        ("Time", f"{figures.latency:.0f} ms a picture at best, on 2 threads of the machine that trained it"),
+        ("Time", f"{least:.0f} ms a picture at best, {usual:.0f} ms in the middle, on 2 threads where it was trained"),
         ("Thresholds", ", ".join(f"{name} {value:.2f}" for name, value in figures.thresholds.items())),
         ("Licence", "Apache-2.0 for the weights; the data's licences are below"),
     ]
@@ -105,8 +110,9 @@ def _alarm(alarm: Alarm, figures: Figures) -> str:
     for side, claim in (("test", figures.claims[alarm.name]), ("validation", figures.chosen_on[alarm.name])):
         one = claim.pictures
         rows.append(
-            (side, f"{_n(one.recall)} of {one.positives}", f"{_n(one.false_positive_rate)} of {one.negatives}",
-             f"{claim.raised} of {claim.scenes}", f"{claim.false} of {claim.quiet}")
+            (side, _share(one.recall, one.positives), _share(one.false_positive_rate, one.negatives),
+             f"{claim.raised} of {claim.scenes}{_sure(claim.raised, claim.scenes)}",
+             f"{claim.false} of {claim.quiet}{_sure(claim.false, claim.quiet)}")
         )  # fmt: skip
     heads = (
         "",
@@ -124,7 +130,8 @@ def _alarm(alarm: Alarm, figures: Figures) -> str:
     missed = f" Scenes not raised: {', '.join(_short(name) for name in claim.missed[:12])}." if claim.missed else ""
     return (
         f"### Alarm: {alarm.name}\n\nAt {figures.thresholds[alarm.classes[0]]:.2f}, chosen on validation. A "
-        f"scene is raised when 3 of 5 pictures in a row show it. {aim}: {verdict}{missed}\n\n" + _table(heads, rows)
+        f"scene is raised when 3 of 5 pictures in a row show it. {aim}: {verdict}{missed} In brackets: where the true "
+        "share lies with 95 % confidence, were all pictures (scenes) independent.\n\n" + _table(heads, rows)
     )
 
 
@@ -146,8 +153,8 @@ def _trained(training: Training) -> str:
         "EfficientNet-lite0 without its last stage, a feature pyramid of 96 channels, a decoupled anchor-free head; "
         f"task alignment, focal cross-entropy, GIoU. {training.steps} of {training.total} steps at {training.side} "
         f"pixels, {training.minutes:.0f} minutes, seed {training.seed}; {VALIDATION:.0%} of scenes for validation, "
-        f"{TEST:.0%} for the test. Places where a class is not labelled do not count for it.\n\n"
-        f"```\n{training.command}\n```"
+        f"{TEST:.0%} for the test. Places where a class is not labelled do not count for it."
+        f"{training.note and ' ' + training.note}\n\n```\n{training.command}\n```"
     )
 
 
@@ -162,6 +169,15 @@ def _listed(lines: Iterable[str]) -> str:
 
 def _short(scene: str) -> str:
     return scene.partition("/")[2].split("_jpg")[0][:32]
+
+
+def _share(share: float, whole: int) -> str:
+    return f"{_n(share)} of {whole}{'' if math.isnan(share) else _sure(share * whole, whole)}"
+
+
+def _sure(part: float, whole: int) -> str:
+    low, high = metrics.interval(part, whole)
+    return f" ({low:.2f}–{high:.2f})" if whole else ""
 
 
 def _n(value: float | None) -> str:

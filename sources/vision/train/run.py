@@ -61,7 +61,7 @@ def run(recipe: Recipe, args: argparse.Namespace, said: str, bar: Progress) -> N
     export(trainer.best_network(), file, shown, recipe.classes, {"licence": "Apache-2.0", "task": "detect"})
     figures = report(recipe, file, parts, bar)
     training = Training(
-        trainer.step, trainer.planned, trainer.spent / 60, args.side, args.seed, said
+        trainer.step, trainer.planned, trainer.spent / 60, args.side, args.seed, said, args.note
     )  # fmt: skip
     write_card(recipe, file, figures, parts, training)
     bar.console.print(f"written: {file} and {file.with_suffix('.md')}", soft_wrap=True)

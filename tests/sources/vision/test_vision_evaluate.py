@@ -46,6 +46,15 @@ def test_an_object_is_found_once() -> None:
     assert metrics.matched(boxes, np.array([0.7, 0.8, 0.9], np.float32), truth[:0]).tolist() == [False] * 3
 
 
+@pytest.mark.parametrize(
+    ("part", "whole", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718), (0, 0, 0, 1)],
+)
+def test_the_interval_is_that_of_newcombe_s_table(part: int, whole: int, low: float, high: float) -> None:
+    """R. G. Newcombe, Statistics in Medicine 17 (1998) 857-872, table I, method 3."""
+    assert metrics.interval(part, whole) == pytest.approx((low, high), abs=5e-5)
+
+
 def test_pictures_are_told_apart() -> None:
     scores, there = [0.9, 0.8, 0.0, 0.6, 0.1, 0.0], [True, True, True, False, False, False]
     found = metrics.pictures(scores, there, 0.5)

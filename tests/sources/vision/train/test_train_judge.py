@@ -136,18 +136,19 @@ def figures_of(samples: list[Sample], found: list[Objects]) -> Figures:
     curves = judge.curves(seen, RED.classes)
     claims = {"red": judge.claim(judge.scored(seen, RED.classes, RED.alarms[0]), 0.5)}
     thresholds = {"red": 0.5, "green": 0.5}
-    return Figures(curves, curves, thresholds, claims, claims, 12.0, "ab" * 32, 4_000_000, (320, 320))
+    return Figures(curves, curves, thresholds, claims, claims, (12.0, 13.4), "ab" * 32, 4_000_000, (320, 320))
 
 
 def test_the_card_says_what_was_not_reached(tmp_path: Path) -> None:
     samples = [sample(1, [BOX]), sample(2, [BOX])]
     figures = figures_of(samples, [objects(), objects((0, 0.4, BOX))])
-    training = Training(50, 100, 3.0, 320, 1, "python -m sources.vision.train red")
+    training = Training(50, 100, 3.0, 320, 1, "python -m sources.vision.train red", "By night.")
     write_card(RED, tmp_path / "red.onnx", figures, Split([], [], samples, 4), training)
     text = (tmp_path / "red.md").read_text()
     wanted = (
         "ended early, after 50 of 100", "ships disabled", "made here", "CC0", "4 near-duplicates", "not reached",
-        "red_pr.svg", "red_failures.jpg", "Squares only.",
+        "red_pr.svg", "red_failures.jpg", "Squares only.", "do not count for it. By night.", "13 ms in the middle",
+        "| test | 0.000 of 2 (0.00–0.66) |",
     )  # fmt: skip
     for said in wanted:
         assert said in text, said
