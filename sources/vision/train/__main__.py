@@ -1,6 +1,7 @@
 """`python -m sources.vision.train`: from labelled pictures to a detector in ONNX and its model card."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         with _progress() as bar:
-            run(RECIPES[args.model], args, f"python -m sources.vision.train {' '.join(given)}", bar)
+            run(RECIPES[args.model], args, _repeatable(given), bar)
     except (DataError, OSError, ValueError) as error:
         errors.print(f"[red]error:[/] {escape(str(error))}")
         return 1
@@ -43,6 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors.print("stopped: --resume goes on from the last checkpoint")
         return 1
     return 0
+
+
+def _repeatable(given: Sequence[str]) -> str:
+    """Return the command for the card, which has the note elsewhere."""
+    kept = list(given)
+    if "--note" in kept:
+        at = kept.index("--note")
+        del kept[at : at + 2]
+    return shlex.join(["python", "-m", "sources.vision.train", *kept])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -83,11 +83,11 @@ def look(file: Path, samples: Sequence[Sample], bar: Progress) -> Seen:
 
 
 def latency(file: Path, samples: Sequence[Sample]) -> tuple[float, float]:
-    """Return the least time that a picture took on two threads, and the median of 80, ms.
+    """Return the least time that a picture took on two threads at the file's thresholds, and the median of 80, ms.
 
     Other programs can only make it longer.
     """
-    opened = detector(file)
+    opened = Detector(file.name, ModelSettings(file=file.absolute(), threads=_THREADS), Path())
     picture = samples[0].picture if samples else np.zeros((320, 320, 3), np.uint8)
     times: list[float] = []
     for _ in range(_TRIES):

@@ -9,6 +9,7 @@ from train_rig import RED, sample
 from sources.vision.metrics import Pictures
 from sources.vision.model import Objects
 from sources.vision.train import judge
+from sources.vision.train.__main__ import _repeatable
 from sources.vision.train.card import Training, reached, write_card
 from sources.vision.train.judge import Claim, Scores, Seen
 from sources.vision.train.pictures import Sample
@@ -152,6 +153,11 @@ def test_the_card_says_what_was_not_reached(tmp_path: Path) -> None:
     )  # fmt: skip
     for said in wanted:
         assert said in text, said
+
+
+def test_the_card_s_command_can_be_given_again() -> None:
+    given = ["red", "--data", "my data", "--note", "By night.", "--steps", "4"]
+    assert _repeatable(given) == "python -m sources.vision.train red --data 'my data' --steps 4"
 
 
 def test_failures_are_sorted_out_and_drawn(tmp_path: Path) -> None:
