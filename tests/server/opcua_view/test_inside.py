@@ -1,5 +1,6 @@
 """The address space from inside the process: the same as a client on a real connection sees with the same rights."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,6 +9,7 @@ from asyncua import Client, ua
 
 from address_space.model import Role
 from server.assembly import Plantree
+from server.opcua import inside as inside_module
 from server.opcua.inside import ROOT, InsideClient
 from server.ports import CommandError
 from server.security.principal import ANONYMOUS, authenticated
@@ -78,7 +80,18 @@ async def test_what_is_not_there_is_an_error(plantree: Plantree, node: str) -> N
 
 async def test_a_search_finds_what_is_the_plant_s_and_what_is_not(plantree: Plantree) -> None:
     inside = InsideClient(plantree.opcua.internal, ANONYMOUS, "en")
-    assert inside.search("press1.spe", 10) == [nid("Plant.Press1.Speed")]
-    assert ua.NodeId(2258) in inside.search("CURRENTTIME", 10)
-    assert len(inside.search("e", 7)) == 7
-    assert inside.search("no such name", 10) == []
+    assert await inside.search("press1.spe", 10) == [nid("Plant.Press1.Speed")]
+    assert ua.NodeId(2258) in await inside.search("CURRENTTIME", 10)
+    assert len(await inside.search("e", 7)) == 7
+    assert await inside.search("no such name", 10) == []
+
+
+async def test_a_search_lets_others_have_their_turn(plantree: Plantree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inside_module, "_AT_ONCE", 10)
+    inside = InsideClient(plantree.opcua.internal, ANONYMOUS, "en")
+    search = asyncio.create_task(inside.search("no such name", 10))
+    turns = 0
+    while not search.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 100
