@@ -35,12 +35,14 @@ async def written_to(folder: Path) -> AsyncGenerator[Influxd]:
             try:
                 # Everything that blocks is in threads: the front lives on this loop.
                 await asyncio.to_thread(plantree.start)
-                await asyncio.to_thread(wait_until, lambda: _nodes(server) == len(PLANT.variables), "all are there", 20)
+                await asyncio.to_thread(wait_until, lambda: _nodes(server) == len(PLANT.variables), "all are there")
+                oee = "SELECT last(value) FROM opcua WHERE \"name\" = 'OEE' GROUP BY node"
+                await asyncio.to_thread(wait_until, lambda: len(server.ask(oee, DATABASE)) == 3, "all lines tell OEE")
                 for lines in (camera_lines(PLANT, "influxdb"), condition_lines("influxdb")):
                     status, text = await asyncio.to_thread(server.request, "POST", f"/write?db={DATABASE}", lines)
                     assert status == 204, text
                 pieces = "SELECT value FROM opcua WHERE node = 'Plant.Line1.ProductionCount'"
-                await asyncio.to_thread(wait_until, lambda: len(server.rows(pieces, DATABASE)) > 2, "pieces", 30)
+                await asyncio.to_thread(wait_until, lambda: len(server.rows(pieces, DATABASE)) > 2, "pieces")
             finally:
                 await asyncio.to_thread(plantree.end)
         yield server

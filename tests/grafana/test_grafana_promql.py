@@ -48,14 +48,14 @@ def database(tmp_path_factory: pytest.TempPathFactory, plantree_process: StartPl
             scrape.write_text(json.dumps({"scrape_configs": [job]}), encoding="utf-8")
             victoria.get("/-/reload")
             paths = {variable.path for variable in PLANT.variables}
-            wait_until(lambda: {node for node, _ in victoria.samples("opcua_status")} == paths, "all are there", 20)
+            wait_until(lambda: {node for node, _ in victoria.samples("opcua_status")} == paths, "all are there")
+            oee = 'opcua_value{name="OEE"}'
+            wait_until(lambda: len({labels["node"] for labels, _ in victoria.export(oee)}) == 3, "all lines tell OEE")
             victoria.post("/write", camera_lines(PLANT, "victoriametrics"))
             victoria.post("/write", condition_lines("victoriametrics"))
             piece = 'opcua_value{node="Plant.Line1.ProductionCount"}'
-            wait_until(
-                lambda: len({value for _, found in victoria.export(piece) for _, value in found}) > 2, "pieces", 30
-            )
-            wait_until(lambda: len(victoria.query("plantree_changes_total[1m]", time.time())) > 0, "it scrapes", 20)
+            wait_until(lambda: len({value for _, found in victoria.export(piece) for _, value in found}) > 2, "pieces")
+            wait_until(lambda: len(victoria.query("plantree_changes_total[1m]", time.time())) > 0, "it scrapes")
         victoria.get("/internal/force_flush")
         yield victoria
 
