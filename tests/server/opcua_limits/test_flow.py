@@ -64,7 +64,7 @@ async def test_a_handshake_takes_only_so_long(plantree: Plantree, said: bytes) -
 
 
 async def test_a_connection_without_a_session_lasts_only_so_long(plantree: Plantree) -> None:
-    async with limited(plantree, handshake=0.1, activation=0.3), raw(plantree) as client:
+    async with limited(plantree, handshake=1.0, activation=1.5), raw(plantree) as client:
         await asyncio.to_thread(client.call_service, ua.CloseSessionRequest(), ua.CloseSessionResponse)
         with pytest.raises((wire.WireError, ConnectionError), match=r"0x800A0000|closed"):
             await asyncio.to_thread(client.receive)
@@ -72,7 +72,7 @@ async def test_a_connection_without_a_session_lasts_only_so_long(plantree: Plant
 
 
 async def test_a_connection_with_a_session_is_left_alone(plantree: Plantree) -> None:
-    async with limited(plantree, handshake=0.05, activation=0.1), session(plantree) as client:
+    async with limited(plantree, handshake=1.0, activation=1.2), session(plantree) as client:
         async with await Bare.open(plantree) as idle:
             assert refusal(await idle.rest(5)) == CODES.BadTimeout
         async with await Bare.open(plantree) as idle:

@@ -245,7 +245,7 @@ async def test_stepped_over_the_end_of_a_loop(rig: Rig) -> None:
 
 
 async def test_stop_pauses_and_start_resumes_where_it_was(rig: Rig) -> None:
-    source, store, cursor = opened(rig, recording(rig, [0, 0.05, 0.1, 0.15], timestamps="shifted"))
+    source, store, cursor = opened(rig, recording(rig, [0, 0.05, 0.8, 0.85], timestamps="shifted"))
     pump = store.plant.machine("Plant.Pump1")
     loop = asyncio.get_running_loop()
     async with running(source):
@@ -253,19 +253,19 @@ async def test_stop_pauses_and_start_resumes_where_it_was(rig: Rig) -> None:
         await source.execute(pump, "Stop", ())
         assert source.paused
         halted = loop.time()
-        await until(lambda: loop.time() > halted + 0.2)  # longer than what is left
+        await until(lambda: loop.time() > halted + 0.9)  # longer than what is left
         assert source.position == 2
         await source.execute(pump, "Start", ())
         await until(lambda: source.finished)
     rows = read_rows(store, cursor)
     assert pressures(rows) == [1, 2, 3, 4]
     steps = np.diff(stamps(rows)) / SECOND
-    assert steps[0] == steps[2] == 0.05
-    assert 0.25 <= steps[1] < 0.25 + 1  # the pause is in the stamps
+    assert steps[[0, 2]] == pytest.approx(0.05, abs=1e-6)
+    assert steps[1] > 0.75 + 0.9 - 0.05  # the pause is in the stamps
 
 
 async def test_emergency_stop_pauses_until_start(rig: Rig) -> None:
-    source, store, _ = opened(rig, recording(rig, [0, 0.05, 1000]))
+    source, store, _ = opened(rig, recording(rig, [0, 0.6, 1000]))
     pump, meter = store.plant.machine("Plant.Pump1"), store.plant.machine("Plant.Meter1")
     async with running(source):
         await until(lambda: source.position == 1)
@@ -279,7 +279,7 @@ async def test_emergency_stop_pauses_until_start(rig: Rig) -> None:
             await source.emergency_stop(pump, active)
         assert source.paused
         halted = asyncio.get_running_loop().time()
-        await until(lambda: asyncio.get_running_loop().time() > halted + 0.1)
+        await until(lambda: asyncio.get_running_loop().time() > halted + 0.7)
         assert source.position == 1
         await source.execute(pump, "Start", ())
         await until(lambda: source.position == 2)
@@ -288,7 +288,7 @@ async def test_emergency_stop_pauses_until_start(rig: Rig) -> None:
 async def test_a_second_run_goes_on_where_the_first_was(rig: Rig) -> None:
     source, store, cursor = opened(rig, recording(rig, [0, 0.05, 0.1]))
     async with running(source):
-        await until(lambda: source.position == 2)
+        await until(lambda: source.position >= 2)
     async with running(source):
         await until(lambda: source.finished)
     assert pressures(read_rows(store, cursor)) == [1, 2, 3]

@@ -288,7 +288,8 @@ async def test_without_room_for_evidence_there_is_no_alarm_and_that_is_said(
 
 
 def test_the_process_ends_with_the_server(tmp_path: Path) -> None:
-    settings = {"cameras": {"C": {"input": "none.avi"}}, "evidence": {"folder": str(tmp_path)}}
+    evidence = {"folder": str(tmp_path)}
+    settings = {"cameras": {"C": {"input": "none.avi"}}, "evidence": evidence, "priority": "normal"}
     start = Start.model_validate(
         {"settings": settings, "folder": tmp_path, "evidence": tmp_path / "e", "paths": {"C": "Plant.C"}}
     )
