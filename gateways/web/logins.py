@@ -24,15 +24,9 @@ class Logins:
         details = {"session": session, "mechanism": "UserName", "user": principal.name}
         await self._keep(principal, origin, None, AuditKind.ACTIVATE_SESSION, details)
 
-    async def refused(self, name: str, origin: str) -> None:
-        """Record a wrong name or password."""
-        fault = CommandError(quality.BAD_USER_ACCESS_DENIED, "wrong name or password")
-        details = {"mechanism": "UserName", "user": name}
-        await self._keep(Principal(name, frozenset()), origin, fault, AuditKind.ACTIVATE_SESSION, details)
-
-    async def held_up(self, name: str, origin: str) -> None:
-        """Record that an address tries more often than it may; its passwords are not even looked at."""
-        fault = CommandError(quality.BAD_USER_ACCESS_DENIED, "too many attempts from this address")
+    async def refused(self, name: str, origin: str, why: str) -> None:
+        """Record a login that was refused."""
+        fault = CommandError(quality.BAD_USER_ACCESS_DENIED, why)
         details = {"mechanism": "UserName", "user": name}
         await self._keep(Principal(name, frozenset()), origin, fault, AuditKind.ACTIVATE_SESSION, details)
 

@@ -36,9 +36,9 @@ class Departures:
     async def look(self) -> None:
         """End the sessions whose user is not who it was when it was let in."""
         acting = {session: session.principal for session in self._internal.user_sessions}
-        ways = {session: (principal.name, session.user_certificate) for session, principal in acting.items()}
         if not acting:
             return
+        ways = {session: (principal.name, session.user_certificate) for session, principal in acting.items()}
         try:
             known = await asyncio.to_thread(self._standings, set(ways.values()))
         except UsersError as error:  # who they were a moment ago, they still are

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import re
 import secrets
@@ -15,6 +16,7 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from argon2.low_level import ARGON2_VERSION
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from address_space.model import Role
@@ -166,20 +168,6 @@ class Users:
         The caller has checked the token's signature, which proves the private key (OPC 10000-4 7.40.5).
         Blocks only for reading some small files.
         """
-        name, principal = self._holder(der)
-        if name is None:
-            self._refused("?", "certificate", "the certificate is no user's")
-        elif principal is None:
-            self._refused(name, "certificate", "no such user, or the certificate is expired or too weak")
-        return principal
-
-    def is_certificate_of(self, der: bytes, name: str) -> bool:
-        """Whether a user may still sign in with a certificate: it has not been taken away and is in time."""
-        _, principal = self._holder(der)
-        return principal is not None and principal.name == name
-
-    def _holder(self, der: bytes) -> tuple[str | None, Principal | None]:
-        """Return the name that a certificate's file has, and the user whom it lets in."""
         for file in certificate_files(self._certificates) if self._certificates else ():
             try:
                 certificate = read_certificate(file)
@@ -189,10 +177,26 @@ class Users:
             if certificate.public_bytes(Encoding.DER) != der:
                 continue
             row = self._database.find(file.stem)
-            if row is not None and is_in_time(certificate) and policy_fault(certificate) is None:
-                return file.stem, authenticated(row.name, _roles(row))
-            return file.stem, None
-        return None, None
+            if row is not None and _lets_in(certificate):
+                return authenticated(row.name, _roles(row))
+            self._refused(file.stem, "certificate", "no such user, or the certificate is expired or too weak")
+            return None
+        self._refused("?", "certificate", "the certificate is no user's")
+        return None
+
+    def is_certificate_of(self, der: bytes, name: str) -> bool:
+        """Whether a certificate still lets its user in: a file of that name holds it, and it is in time.
+
+        Asked again and again while a session lasts, so only that user's files are read, and nothing is logged.
+        """
+        for file in certificate_files(self._certificates) if self._certificates else ():
+            if file.stem != name:
+                continue
+            with contextlib.suppress(CertificateFileError):
+                certificate = read_certificate(file)
+                if certificate.public_bytes(Encoding.DER) == der and _lets_in(certificate):
+                    return True
+        return False
 
     def _refused(self, name: str, peer: str, why: str) -> None:
         self.failures += 1
@@ -205,6 +209,10 @@ class Users:
             connection.execute(
                 "UPDATE users SET password = ? WHERE name = ? AND password = ?", (renewed, row.name, row.password)
             )
+
+
+def _lets_in(certificate: x509.Certificate) -> bool:
+    return is_in_time(certificate) and policy_fault(certificate) is None
 
 
 def _hash_of_nobody(hasher: PasswordHasher) -> str:

@@ -15,6 +15,7 @@ from gateways.web.sessions import Standing, WebSession
 router = APIRouter(include_in_schema=False)
 
 WRONG = "wrong name or password"
+TOO_OFTEN = "too many attempts to log in from this address"
 
 
 class Credentials(Form):
@@ -31,11 +32,11 @@ async def checked(request: Request, user: str, password: str, plane: str) -> Sta
     wait = sessions.attempts.take(peer)
     if wait:
         if not sessions.held_up.take(peer):
-            await sessions.logins.held_up(user, f"{plane} {peer}")
-        raise HTTPException(429, "too many attempts to log in from this address", {"Retry-After": str(int(wait) + 1)})
+            await sessions.logins.refused(user, f"{plane} {peer}", TOO_OFTEN)
+        raise HTTPException(429, TOO_OFTEN, {"Retry-After": str(int(wait) + 1)})
     found = await sessions.check(user, password, peer)
     if found is None:
-        await sessions.logins.refused(user, f"{plane} {peer}")
+        await sessions.logins.refused(user, f"{plane} {peer}", WRONG)
         raise HTTPException(401, WRONG)
     return found
 

@@ -48,10 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _repeatable(given: Sequence[str]) -> str:
     """Return the command for the card, which has the note elsewhere."""
-    kept = list(given)
-    if "--note" in kept:
-        at = kept.index("--note")
-        del kept[at : at + 2]
+    note = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    note.add_argument("--note")
+    _, kept = note.parse_known_args(given)
     return shlex.join(["python", "-m", "sources.vision.train", *kept])
 
 

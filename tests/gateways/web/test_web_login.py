@@ -150,12 +150,12 @@ async def test_attempts_to_log_in_are_limited_by_address(tmp_path: Path) -> None
         now += 20.0
         assert (await client.post("/api/v1/tokens", json=wrong)).status_code == 401
         messages = [it.message for it in plant.trail()]
-        assert messages.count("too many attempts from this address") == 1, "the trail is not flooded"
+        assert messages.count("too many attempts to log in from this address") == 1, "the trail is not flooded"
         assert len(messages) == 3 + 1 + 1
         now += 60.0
         for _ in range(4):
             await client.post("/login", json=wrong)
-        assert plant.trail()[-1].message == "too many attempts from this address"
+        assert plant.trail()[-1].message == "too many attempts to log in from this address"
 
 
 async def test_requests_are_limited_but_never_a_stop(tmp_path: Path) -> None:

@@ -299,6 +299,13 @@ def test_a_user_with_a_certificate(users: Users, tmp_path: Path, form: str) -> N
     assert principal is not None
     assert principal.name == "anna"
     assert principal.has(Role.Operator)
+    assert users.is_certificate_of(pki.der(certificate), "anna")
+    assert not users.is_certificate_of(pki.der(certificate), "aaa")
+    (tmp_path / "users" / f"anna.{form}").write_bytes(pki.der(pki.make("Anna", uri=None)))
+    assert not users.is_certificate_of(pki.der(certificate), "anna"), "it was replaced"
+    (tmp_path / "users" / f"anna.{form}").write_bytes(b"no certificate")
+    assert not users.is_certificate_of(pki.der(certificate), "anna")
+    (tmp_path / "users" / f"anna.{form}").write_bytes(getattr(pki, form)(certificate))
     users.remove("anna")
     assert users.authenticate_certificate(pki.der(certificate)) is None
     assert users.failures == 1

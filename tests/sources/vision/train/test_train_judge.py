@@ -155,8 +155,9 @@ def test_the_card_says_what_was_not_reached(tmp_path: Path) -> None:
         assert said in text, said
 
 
-def test_the_card_s_command_can_be_given_again() -> None:
-    given = ["red", "--data", "my data", "--note", "By night.", "--steps", "4"]
+@pytest.mark.parametrize("note", [("--note", "By night."), ("--note=By night.",), ()])
+def test_the_card_s_command_can_be_given_again(note: tuple[str, ...]) -> None:
+    given = ["red", "--data", "my data", *note, "--steps", "4"]
     assert _repeatable(given) == "python -m sources.vision.train red --data 'my data' --steps 4"
 
 
